@@ -1,0 +1,118 @@
+"""The types that biometrics hands to the rest of the agent: frames in, evidence out.
+
+Pixels are `uint8`. Coordinates are pixels of the frame, x to the right, y down. Vocabulary: ISO/IEC 2382-37, 19795-1,
+30107-3.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+
+
+class PixelFormat(StrEnum):
+    """Layouts that cameras deliver: RGB and BGR are (h, w, 3); NV12 is (h * 3 / 2, w)."""
+
+    RGB = "RGB"
+    BGR = "BGR"
+    NV12 = "NV12"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Frame:
+    """One picture of a camera. `timestamp` is the sensor's monotonic time in seconds; `sequence` never repeats."""
+
+    pixels: Image
+    format: PixelFormat
+    timestamp: float
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Template:
+    """A unit-length embedding (float32, shape (d,)) and the SHA-256 of the model that made it."""
+
+    vector: NDArray[np.float32]
+    model: str
+
+
+class Guidance(StrEnum):
+    """What the person should do now: the one thing that the screen says."""
+
+    LOOK_HERE = "look_here"
+    COME_CLOSER = "come_closer"
+    MOVE_BACK = "move_back"
+    CENTRE = "centre"
+    ONE_PERSON = "one_person"
+    MORE_LIGHT = "more_light"
+    LESS_BACKLIGHT = "less_backlight"
+    HOLD_STILL = "hold_still"
+    UNCOVER = "uncover"
+    TURN_LEFT = "turn_left"
+    TURN_RIGHT = "turn_right"
+    LOOK_UP = "look_up"
+    LOOK_DOWN = "look_down"
+    WATCH_SCREEN = "watch_screen"
+    DONE = "done"
+
+
+class LivenessVerdict(StrEnum):
+    """`INDETERMINATE` never counts as live."""
+
+    LIVE = "live"
+    ATTACK = "attack"
+    INDETERMINATE = "indeterminate"
+
+
+@dataclass(frozen=True, slots=True)
+class LivenessPart:
+    """One piece of evidence: its verdict, its score and the threshold that it was held against."""
+
+    name: str
+    verdict: LivenessVerdict
+    score: float
+    threshold: float
+    required: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LivenessEvidence:
+    """The fused verdict of one presentation and its parts."""
+
+    verdict: LivenessVerdict
+    policy: str
+    parts: tuple[LivenessPart, ...]
+    #: The challenge as it was asked, e.g. ("turn_left", "look_up", "turn_right").
+    challenge: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FaceEvidence:
+    """What the camera proved about the person in front of it."""
+
+    liveness: LivenessEvidence
+    template: Template | None
+    #: Quality measurements by name (inter-ocular distance in px, sharpness, brightness ...).
+    quality: Mapping[str, float] = field(default_factory=dict)
+    frames: int = 0
+    #: The failure code when no usable face was captured, else "".
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The similarity of two templates (cosine) against a threshold and the FMR that it was calibrated for."""
+
+    similarity: float
+    threshold: float
+    target_fmr: float
+
+    @property
+    def match(self) -> bool:
+        """Whether the two are taken for one person."""
+        return self.similarity >= self.threshold

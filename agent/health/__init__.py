@@ -1,0 +1,1 @@
+"""Self-test, watchdog, metrics, audit, diagnostics."""

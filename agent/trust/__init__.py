@@ -1,0 +1,1 @@
+"""Device key, certificates, trust anchors, clock."""

@@ -1,0 +1,1 @@
+"""One verification as a flat list of steps over one typed context."""

@@ -1,0 +1,1 @@
+"""From bytes on a bus to a document: readers, chips, serial modules, and their simulators. Knows nobody."""

@@ -1,0 +1,1 @@
+"""The reference central issuer: the other end of the wire."""

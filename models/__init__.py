@@ -1,0 +1,1 @@
+"""Quantized models with their manifest; `build/` says how each was made."""
