@@ -6,8 +6,8 @@ from agent.failures import catalogue
 
 HEAD = """# Failure codes
 
-Generated from `agent/failures/catalogue.toml` by `make docs`; a test holds the two together. The number is what the screen
-shows to the person; the code is what logs, metrics, the audit and the issuer carry.
+Generated from `agent/failures/catalogue.toml` by `make docs`; a test holds the two together. The number is what the
+screen shows to the person; the code is what logs, metrics, the audit and the issuer carry.
 
 | number | code | cause | remedy | may try again |
 | --- | --- | --- | --- | --- |

@@ -1,0 +1,73 @@
+"""`renzheng`: one command a module, loaded when it is called, so that `--help` and completion stay quick."""
+
+import importlib
+import sys
+
+import click
+
+from agent import __version__
+from agent.failures import RenzhengError, lookup
+
+#: name -> (module, attribute, one line for the overview)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "run": ("agent.cli.run", "run", "Serve as a terminal (what systemd starts)."),
+    "demo": ("agent.cli.demo", "demo", "Show five verifications on simulators."),
+    "document": ("agent.cli.document", "document", "Look into a dump of a chip or a SAM-V reply."),
+    "trust": ("agent.cli.trust", "trust", "Import and list CSCA certificates, master lists, CRLs."),
+    "simulate": ("agent.cli.simulate", "simulate", "Present a simulated document by hand."),
+    "models": ("agent.cli.models", "models", "Add, evaluate, calibrate, sign and verify models."),
+    "face": ("agent.cli.face", "face", "Compare two pictures, or inspect one."),
+    "provision": ("agent.cli.provision", "provision", "Make this terminal known to an issuer."),
+    "evidence": ("agent.cli.evidence", "evidence", "Repeat every check of a request, offline."),
+    "config": ("agent.cli.config", "config", "Check, sign, show, compare and roll back settings."),
+    "self-test": ("agent.cli.self_test", "self_test", "Test every part of this terminal."),
+    "diagnose": ("agent.cli.diagnose", "diagnose", "Make a redacted bundle for a bug report."),
+    "audit": ("agent.cli.audit", "audit", "Verify the audit's chain of records."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module that holds the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _help = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}.{attribute} is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The overview, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_module, _attribute, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name="renzheng")
+def renzheng() -> None:
+    """Is this person the one on this document?
+
+    A terminal reads the chip of an identity document, finds a living face before its camera, compares the two, and
+    asks a central issuer for a signed decision.
+    """
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one message with its cause and remedy, and exit status 1."""
+    try:
+        renzheng()
+    except RenzhengError as error:
+        failure = lookup(error.code)
+        click.echo(f"error: {error}", err=True)
+        click.echo(f"  remedy: {failure.remedy}", err=True)
+        sys.exit(1)
