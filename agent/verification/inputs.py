@@ -1,0 +1,44 @@
+"""What people and scanners give to the flow: the key of a chip, and a wish to stop."""
+
+import asyncio
+from time import monotonic
+
+from firmware_bridge.reader import AccessKey
+
+#: A key that was scanned before its document lay on the reader is forgotten after this many seconds.
+KEY_LIFETIME = 60.0
+
+
+class Inputs:
+    """A box with room for one key. The page, a scanner and the demo put into it; a verification takes from it."""
+
+    def __init__(self) -> None:
+        self._key: AccessKey | None = None
+        self._given = 0.0
+        self._arrived = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    def give(self, key: AccessKey) -> None:
+        """Offer the key of the document that lies, or will lie, on the reader."""
+        self._key, self._given = key, monotonic()
+        self._arrived.set()
+
+    def cancel(self) -> None:
+        """End the verification that runs now, if any."""
+        self.cancelled.set()
+
+    async def take(self) -> AccessKey:
+        """The next key; waits until there is one."""
+        while True:
+            if self._key is not None and monotonic() - self._given <= KEY_LIFETIME:
+                key, self._key = self._key, None
+                self._arrived.clear()
+                return key
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def clear(self) -> None:
+        """Forget everything: the person has gone."""
+        self._key = None
+        self._arrived.clear()
+        self.cancelled.clear()
