@@ -44,6 +44,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
 
+        finished = threading.Event()
+
         def settle(set_outcome: Callable[[Any], None], value: object) -> None:
             if not future.done():
                 set_outcome(value)
@@ -55,6 +57,7 @@ class Worker:
                 report(future.set_exception, error)
             else:
                 report(future.set_result, outcome)
+            finished.set()
             self._stuck.clear()
 
         def report(set_outcome: Callable[[Any], None], value: object) -> None:
@@ -66,6 +69,8 @@ class Worker:
             return await asyncio.wait_for(future, deadline)
         except TimeoutError:
             self._stuck.set()
+            if finished.is_set():  # it came back in the very moment
+                self._stuck.clear()
             raise
 
     def close(self) -> None:

@@ -1,0 +1,109 @@
+"""The terminal's life: readers tell of documents and codes, each document starts one verification.
+
+One person at a time: what is presented while a verification runs waits until it has ended.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from agent.threads import WorkerStuckError
+from agent.verification.flow import Verifier
+from agent.verification.inputs import Inputs
+from agent.verification.outcome import Outcome
+from agent.verification.reader import Reader
+from firmware_bridge.emrtd import mrz
+from firmware_bridge.errors import DocumentError
+from firmware_bridge.reader import EventKind, ReaderEvent
+
+log = logging.getLogger(__name__)
+
+#: Seconds before a reader whose thread is stuck is asked again.
+STUCK_PAUSE = 5.0
+
+
+class Beat(Protocol):
+    """Where a loop says that it has made progress."""
+
+    def __call__(self, part: str) -> None:
+        """`part` is alive."""
+
+
+class Terminal:
+    """Turns events of the readers into verifications."""
+
+    def __init__(
+        self,
+        readers: Sequence[Reader],
+        verifier: Verifier,
+        inputs: Inputs,
+        *,
+        beat: Beat,
+        ended: Callable[[Outcome], Awaitable[None]],
+    ) -> None:
+        self._readers, self._verifier, self._inputs = readers, verifier, inputs
+        self._beat, self._ended = beat, ended
+        self._presented: asyncio.Queue[Reader] = asyncio.Queue(1)
+        self._present: set[str] = set()
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for reader in self._readers:
+                group.create_task(self._listen(reader), name=f"listen {reader.name}")
+            group.create_task(self._serve(), name="serve")
+
+    async def _serve(self) -> None:
+        while True:
+            reader = await self._next()
+            if reader is None:
+                continue
+            if reader.name not in self._present:
+                continue  # lifted again while somebody else was served
+            outcome = await self._verifier.verify(reader)
+            await self._ended(outcome)
+
+    async def _next(self) -> Reader | None:
+        self._beat("flow")
+        try:
+            return await asyncio.wait_for(self._presented.get(), 1.0)
+        except TimeoutError:
+            return None
+
+    async def _listen(self, reader: Reader) -> None:
+        while True:
+            self._beat(f"reader {reader.name}")
+            try:
+                event = await reader.wait()
+            except (TimeoutError, WorkerStuckError):
+                log.warning("reader %s does not come back", reader.name)
+                await asyncio.sleep(STUCK_PAUSE)
+                continue
+            if event is not None:
+                await self._handle(reader, event)
+
+    async def _handle(self, reader: Reader, event: ReaderEvent) -> None:
+        match event.kind:
+            case EventKind.PRESENTED:
+                self._present.add(reader.name)
+                await self._presented.put(reader)
+            case EventKind.REMOVED:
+                self._present.discard(reader.name)
+            case EventKind.SCANNED:
+                self._scanned(event.text)
+            case EventKind.GONE:
+                self._present.discard(reader.name)
+                log.warning("reader %s is gone", reader.name)
+            case EventKind.BACK:
+                log.info("reader %s is back", reader.name)
+
+    def _scanned(self, text: str) -> None:
+        try:
+            key = mrz.parse(text, today=datetime.now(UTC).date()).key
+        except DocumentError as error:
+            log.info("a scanned code is no machine-readable zone: %s", error.code)
+            return
+        if key is not None:
+            self._inputs.give(key)

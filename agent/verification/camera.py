@@ -1,0 +1,122 @@
+"""The camera's thread: it owns the frame source and the models, and runs one face session at a time.
+
+Everything that blocks (frames, inference) happens in here; the loop sees coroutines with deadlines.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from agent.biometrics.camera.source import FrameSource
+from agent.biometrics.liveness.challenge import Challenge
+from agent.biometrics.liveness.policy import LivenessPolicy
+from agent.biometrics.pipeline import FacePipeline
+from agent.biometrics.preview import Preview
+from agent.biometrics.session import FaceSession
+from agent.biometrics.types import Comparison, FaceEvidence, Guidance, Template
+from agent.threads import Worker
+
+#: Seconds without a frame after which the camera counts as gone.
+FRAME_TIMEOUT = 2.0
+#: Seconds that building the models and opening the camera may take.
+OPEN_TIMEOUT = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the person should see now."""
+
+    guidance: Guidance
+    step: int
+    steps: int
+    held: float
+    light: str
+
+
+class Camera:
+    """A frame source and a face pipeline in one thread of their own."""
+
+    def __init__(self, source: Callable[[], FrameSource], pipeline: Callable[[], FacePipeline]) -> None:
+        self._make_source, self._make_pipeline = source, pipeline
+        self._source: FrameSource | None = None
+        self._pipeline: FacePipeline | None = None
+        self.worker = Worker("camera")
+        self.preview = Preview()
+
+    async def open(self) -> None:
+        """Load the models and open the camera, so that the first person does not wait for them."""
+        await self.worker.call(OPEN_TIMEOUT, self._opened)
+
+    async def capture(
+        self,
+        policy: LivenessPolicy,
+        challenge: Challenge,
+        *,
+        timeout: float,
+        prompt: Callable[[Prompt], None],
+        cancel: threading.Event,
+    ) -> FaceEvidence:
+        """Lead one person through `challenge`; ends after `timeout` seconds or when `cancel` is set.
+
+        `prompt` is called on the loop whenever what the person should do has changed.
+        """
+        loop = asyncio.get_running_loop()
+
+        def tell(shown: Prompt) -> None:
+            loop.call_soon_threadsafe(prompt, shown)
+
+        return await self.worker.call(
+            timeout + FRAME_TIMEOUT + 1, self._capture, policy, challenge, monotonic() + timeout, tell, cancel
+        )
+
+    async def compare(self, probe: Template, portrait: bytes, timeout: float) -> Comparison:
+        """Compare `probe` with the face in the encoded picture `portrait`."""
+        return await self.worker.call(timeout, self._compare, probe, portrait)
+
+    def close(self) -> None:
+        """Close the source; the thread ends."""
+        if self._source is not None:
+            self._source.close()
+        self.worker.close()
+
+    def _opened(self) -> tuple[FrameSource, FacePipeline]:
+        if self._pipeline is None:
+            self._pipeline = self._make_pipeline()
+        if self._source is None:
+            self._source = self._make_source()
+        return self._source, self._pipeline
+
+    def _capture(
+        self,
+        policy: LivenessPolicy,
+        challenge: Challenge,
+        end: float,
+        tell: Callable[[Prompt], None],
+        cancel: threading.Event,
+    ) -> FaceEvidence:
+        source, pipeline = self._opened()
+        session = FaceSession(pipeline, policy, challenge, now=monotonic())
+        shown: Prompt | None = None
+        try:
+            while not (session.done or cancel.is_set() or monotonic() > end):
+                frame = source.read(FRAME_TIMEOUT)
+                guidance = session.step(frame)
+                self.preview.offer(frame)
+                progress = session.progress
+                now = Prompt(guidance, progress.step, progress.steps, round(progress.held, 1), session.light)
+                if now != shown:
+                    tell(now)
+                    shown = now
+            return session.evidence()
+        except Exception:
+            source.close()
+            self._source = None
+            raise
+        finally:
+            self.preview.clear()
+
+    def _compare(self, probe: Template, portrait: bytes) -> Comparison:
+        _source, pipeline = self._opened()
+        return pipeline.compare(probe, pipeline.enroll(portrait))

@@ -1,0 +1,322 @@
+"""One verification: a flat list of steps over one typed context, with a deadline on each and one outcome at the end.
+
+The document and the camera work side by side, so that the way to a decision takes the longer of the two and not their
+sum. What speaks against the document ends the look at the face at once. Whatever was found goes to the issuer, signed;
+the holder's data goes only when nothing speaks against the holder. Both must say yes: the terminal and the issuer.
+"""
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Protocol
+
+from agent.biometrics.liveness.challenge import Challenge
+from agent.biometrics.liveness.policy import LivenessPolicy
+from agent.biometrics.types import Comparison, FaceEvidence
+from agent.failures import RenzhengError
+from agent.threads import WorkerStuckError
+from agent.verification import evidence
+from agent.verification.camera import Camera, Prompt
+from agent.verification.inputs import Inputs
+from agent.verification.judge import DocumentPolicy, document_fault, face_fault
+from agent.verification.outcome import Outcome, Result, failed
+from agent.verification.presenter import Presenter
+from agent.wire import claims
+from firmware_bridge.document import Document
+from firmware_bridge.errors import BridgeError
+from firmware_bridge.reader import AccessKey, Progress, ReadRequest
+
+log = logging.getLogger(__name__)
+
+#: Seconds that decoding and comparing one portrait may take.
+COMPARE_TIMEOUT = 5.0
+#: A cancelled read or capture gets this long to come back before its thread is left behind.
+CANCEL_TIMEOUT = 3.0
+
+
+class Reading(Protocol):
+    """What the flow asks of a reader: a coroutine over its thread."""
+
+    needs_key: bool
+
+    async def read(self, request: ReadRequest) -> Document:
+        """Read the document that lies there; raises BridgeError."""
+
+
+class Deciding(Protocol):
+    """What the flow asks of the issuer's client."""
+
+    async def verify(
+        self, evidence: claims.Evidence, holder: claims.HolderData | None, *, timeout: float
+    ) -> claims.Decision:
+        """Send signed and sealed evidence and return the checked decision; raises RenzhengError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is asked of everyone who comes."""
+
+    document: DocumentPolicy
+    liveness: LivenessPolicy
+    relying_party: str
+    purpose: str
+    software_version: str
+    configuration: claims.ConfigurationId
+    models: tuple[claims.ModelDigest, ...]
+    key_timeout: float
+    document_timeout: float
+    face_timeout: float
+    decision_timeout: float
+    allow_bac_fallback: bool = False
+
+
+@dataclass(slots=True, repr=False)
+class Case:
+    """The state of one verification: what is known so far. `wipe` forgets the person."""
+
+    challenge: Challenge
+    started: float = field(default_factory=monotonic)
+    cancel: threading.Event = field(default_factory=threading.Event)
+    key: AccessKey | None = None
+    document: Document | None = None
+    face: FaceEvidence | None = None
+    comparison: Comparison | None = None
+    decision: claims.Decision | None = None
+    #: The failure code that speaks against the holder, as the terminal sees it.
+    fault: str = ""
+    phases: dict[str, float] = field(default_factory=dict)
+
+    def wipe(self) -> None:
+        """Drop key, document, face and comparison; codes and times remain."""
+        self.key = self.document = self.face = self.comparison = None
+
+
+class Verifier:
+    """Runs verifications one after the other, on one camera and one issuer."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        issuer: Deciding,
+        presenter: Presenter,
+        inputs: Inputs,
+        policy: Policy,
+        draw: Callable[[], Challenge],
+    ) -> None:
+        self._camera, self._issuer = camera, issuer
+        self._presenter, self._inputs = presenter, inputs
+        self._draw = draw
+        self.policy = policy
+
+    async def verify(self, reader: Reading) -> Outcome:
+        """One verification of the document on `reader`. Always returns an outcome; afterwards nothing is kept."""
+        case = Case(self._draw())
+        self._presenter.begin(len(case.challenge.steps))
+        try:
+            outcome = await self._run(case, reader)
+        except Exception:
+            log.exception("verification ended by an unexpected error")
+            outcome = failed("internal.error", case.phases)
+        finally:
+            case.cancel.set()
+            case.wipe()
+            self._inputs.clear()
+        case.phases["whole"] = monotonic() - case.started
+        self._presenter.end(outcome)
+        return outcome
+
+    async def _run(self, case: Case, reader: Reading) -> Outcome:
+        steps = (self._obtain_key, self._capture, self._judge, self._compare, self._decide)
+        try:
+            async with self._cancellable():
+                for step in steps:
+                    await step(case, reader)
+        except (BridgeError, RenzhengError) as error:
+            log.info("verification failed: %s", error.code)
+            return failed(str(error.code), case.phases)
+        return self._conclude(case)
+
+    async def _obtain_key(self, case: Case, reader: Reading) -> None:
+        """Wait for the machine-readable lines, where the chip asks for them."""
+        if not reader.needs_key:
+            return
+        self._presenter.need_key()
+        with timed(case, "key"):
+            try:
+                case.key = await asyncio.wait_for(self._inputs.take(), self.policy.key_timeout)
+            except TimeoutError:
+                raise RenzhengError("document.key_missing", "no key arrived in time") from None
+
+    async def _capture(self, case: Case, reader: Reading) -> None:
+        """Read the document while the camera looks at the person; a fault of the one ends the other."""
+        self._presenter.reading()
+        tasks = [
+            asyncio.create_task(self._read(case, reader), name="document"),
+            asyncio.create_task(self._look(case), name="face"),
+        ]
+        try:
+            await _first_error(tasks)
+        finally:
+            case.cancel.set()
+            for task in tasks:
+                with suppress(TimeoutError, BridgeError, RenzhengError, asyncio.CancelledError):
+                    await asyncio.wait_for(task, CANCEL_TIMEOUT)
+
+    async def _read(self, case: Case, reader: Reading) -> None:
+        loop = asyncio.get_running_loop()
+
+        def progress(step: Progress) -> None:
+            loop.call_soon_threadsafe(self._presenter.document, step)
+
+        request = ReadRequest(
+            key=case.key,
+            nonce=secrets.token_bytes(8),
+            timeout=self.policy.document_timeout,
+            allow_bac_fallback=self.policy.allow_bac_fallback,
+            progress=progress,
+            cancel=case.cancel,
+        )
+        with timed(case, "document"):
+            try:
+                case.document = await reader.read(request)
+            except TimeoutError:
+                raise RenzhengError("document.timeout", "the read missed its deadline") from None
+            except WorkerStuckError:
+                raise RenzhengError("reader.gone", "the reader has not come back from an earlier call") from None
+        case.fault = document_fault(case.document, self.policy.document)
+        if case.fault:
+            case.cancel.set()
+        self._presenter.document_done()
+
+    async def _look(self, case: Case) -> None:
+        def prompt(shown: Prompt) -> None:
+            self._presenter.face(shown)
+
+        with timed(case, "face"):
+            try:
+                case.face = await self._camera.capture(
+                    self.policy.liveness,
+                    case.challenge,
+                    timeout=self.policy.face_timeout,
+                    prompt=prompt,
+                    cancel=case.cancel,
+                )
+            except (TimeoutError, WorkerStuckError):
+                raise RenzhengError("camera.gone", "the camera missed its deadline") from None
+        self._presenter.face_done()
+
+    async def _judge(self, case: Case, _reader: Reading) -> None:
+        """What the terminal itself makes of it. An inconclusive face ends here; a verdict goes to the issuer."""
+        if case.fault or case.face is None:
+            return
+        fault = face_fault(case.face)
+        if fault and failed(fault, {}).result is Result.FAILED:
+            raise RenzhengError(fault, "the face evidence is not conclusive")
+        case.fault = fault
+
+    async def _compare(self, case: Case, _reader: Reading) -> None:
+        """The living face against the chip's portrait, where this terminal can decode it."""
+        document, face = case.document, case.face
+        if case.fault or document is None or face is None or face.template is None:
+            return
+        if document.portrait is None:
+            raise RenzhengError("document.no_portrait", "the document holds no portrait")
+        if not evidence.comparable(document):
+            return
+        with timed(case, "compare"):
+            try:
+                case.comparison = await self._camera.compare(face.template, document.portrait.data, COMPARE_TIMEOUT)
+            except (TimeoutError, WorkerStuckError):
+                raise RenzhengError("camera.gone", "the comparison missed its deadline") from None
+        if not case.comparison.match:
+            case.fault = "face.mismatch"
+
+    async def _decide(self, case: Case, _reader: Reading) -> None:
+        """Seal what was found, send it, and await the signed decision."""
+        document = case.document
+        if document is None:
+            raise RenzhengError("internal.error", "no document after a read that raised nothing")
+        self._presenter.deciding()
+        face = None if case.face is None or not case.face.frames else case.face
+        attested = claims.Evidence(
+            document=evidence.document_claims(document),
+            face=face and evidence.face_claims(face, case.comparison),
+            models=self.policy.models,
+            configuration=self.policy.configuration,
+            relying_party=self.policy.relying_party,
+            purpose=self.policy.purpose,
+            software_version=self.policy.software_version,
+        )
+        holder = (
+            None if case.fault else evidence.holder_claims(document, with_portrait=not evidence.comparable(document))
+        )
+        with timed(case, "decision"):
+            case.decision = await self._issuer.verify(attested, holder, timeout=self.policy.decision_timeout)
+
+    def _conclude(self, case: Case) -> Outcome:
+        decision, comparison = case.decision, case.comparison
+        if decision is None:
+            return failed("internal.error", case.phases)
+        code = case.fault or ("" if decision.accepted else next(iter(decision.reasons), "issuer.refused"))
+        return Outcome(
+            result=Result.VERIFIED if not code else Result.REFUSED,
+            code=code,
+            request=decision.request_id.hex(),
+            phases=case.phases,
+            similarity=comparison and float(comparison.similarity),
+            threshold=comparison and float(comparison.threshold),
+            reasons=decision.reasons,
+        )
+
+    @asynccontextmanager
+    async def _cancellable(self) -> AsyncIterator[None]:
+        """Turn the person's wish to stop into `verification.cancelled`."""
+        body = asyncio.current_task()
+        stopped = False
+
+        async def watch() -> None:
+            nonlocal stopped
+            await self._inputs.cancelled.wait()
+            stopped = True
+            if body is not None:
+                body.cancel()
+
+        watcher = asyncio.create_task(watch(), name="cancel")
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not stopped or body is None:
+                raise
+            body.uncancel()
+            raise RenzhengError("verification.cancelled", "the person ended it") from None
+        finally:
+            watcher.cancel()
+
+
+class timed:  # noqa: N801  # reads as the statement that it is: with timed(case, "document")
+    """Note how long a phase took, also when it failed."""
+
+    def __init__(self, case: Case, phase: str) -> None:
+        self._case, self._phase = case, phase
+        self._start = monotonic()
+
+    def __enter__(self) -> None:
+        self._start = monotonic()
+
+    def __exit__(self, *_error: object) -> None:
+        self._case.phases[self._phase] = monotonic() - self._start
+
+
+async def _first_error(tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for all; the first that fails raises here and ends the others' wait."""
+    waiting: Awaitable[tuple[set[asyncio.Task[None]], set[asyncio.Task[None]]]] = asyncio.wait(
+        tasks, return_when=asyncio.FIRST_EXCEPTION
+    )
+    done, _pending = await waiting
+    for task in done:
+        task.result()
