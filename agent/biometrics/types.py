@@ -60,6 +60,53 @@ class Guidance(StrEnum):
     DONE = "done"
 
 
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Where a head points, in degrees: yaw > 0 to the person's own left, pitch > 0 up, roll > 0 to the own left shoulder."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Face:
+    """One face of a frame, all in pixels of that frame.
+
+    `box` is left, top, right, bottom; `keypoints` (6, 2) are the detector's right eye, left eye, nose, mouth, right ear,
+    left ear; `points` (5, 2) right eye, left eye, nose, right and left corner of the mouth; `mesh` (468, 3). Right and
+    left are the person's.
+    """
+
+    box: NDArray[np.float32]
+    score: float
+    keypoints: NDArray[np.float32]
+    points: NDArray[np.float32]
+    points_score: float
+    mesh: NDArray[np.float32]
+    presence: float
+    pose: Pose
+
+    @property
+    def inter_ocular(self) -> float:
+        """Distance between the eyes in pixels."""
+        return float(np.linalg.norm(self.points[1] - self.points[0]))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FrameAnalysis:
+    """What one frame shows: the face to go on with, and what the person should do first (None: nothing)."""
+
+    face: Face | None
+    guidance: Guidance | None
+    #: Everything that the quality gate found, the most urgent first; `guidance` is the first of them.
+    problems: tuple[Guidance, ...] = ()
+    #: Measurements by name; see `agent.biometrics.quality`.
+    quality: Mapping[str, float] = field(default_factory=dict)
+    #: How many faces were seen.
+    faces: int = 0
+
+
 class LivenessVerdict(StrEnum):
     """`INDETERMINATE` never counts as live."""
 
