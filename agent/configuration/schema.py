@@ -17,9 +17,8 @@ class Section(BaseModel):
 
 
 class Terminal(Section):
-    """Who this terminal is and for whom it asks."""
+    """For whom this terminal asks, and where it keeps its state."""
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", title="Identity; also the common name of its certificate")
     relying_party: str = Field(min_length=1, max_length=100, title="Who receives the decision")
     purpose: str = Field(default="identity check", max_length=100, title="What the decision is for")
     state: Path = Field(default=Path("/var/lib/renzheng"), title="Folder for durable state")
@@ -120,26 +119,16 @@ class Faces(Section):
 
 
 class Broker(Section):
-    """The MQTT broker: mutual TLS, several addresses in order."""
+    """The MQTT broker, over mutual TLS."""
 
-    urls: tuple[str, ...] = Field(min_length=1, title="mqtts://host:port, tried in order")
-    anchors: Path = Field(title="PEM of the authority that signs the broker's certificate")
-    certificate: Path = Field(title="PEM chain of this terminal")
-    keepalive: int = Field(default=20, ge=5, le=3600, title="Seconds")
-
-
-class Issuer(Section):
-    """The issuer whose decisions count."""
-
-    name: str = Field(default="issuer", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    keys: Path = Field(title="The issuer's public keys, as `renzheng provision` fetched them")
+    urls: tuple[str, ...] = Field(min_length=1, max_length=8, title="mqtts://host[:port], tried in order")
+    keepalive: int = Field(default=15, ge=5, le=3600, title="Seconds")
 
 
 class FileKey(Section):
-    """The device key in a file: for development."""
+    """The device key in a file of the identity folder: for development."""
 
-    type: Literal["file"]
-    path: Path
+    type: Literal["file"] = "file"
 
 
 class TpmKey(Section):
@@ -161,6 +150,13 @@ class Pkcs11Key(Section):
 
 
 KeySettings = Annotated[FileKey | TpmKey | Pkcs11Key, Field(discriminator="type")]
+
+
+class Identity(Section):
+    """Who this terminal is: keys, certificates and anchors, as `renzheng provision` laid them down."""
+
+    folder: Path = Path("identity")
+    key: KeySettings = FileKey()
 
 
 class Deadlines(Section):
@@ -207,8 +203,7 @@ class Settings(Section):
     documents: Documents = Documents()
     faces: Faces = Faces()
     broker: Broker
-    issuer: Issuer
-    key: KeySettings
+    identity: Identity = Identity()
     deadlines: Deadlines = Deadlines()
     kiosk: Kiosk = Kiosk()
     health: Health = Health()

@@ -9,7 +9,6 @@ from agent.failures import RenzhengError
 
 GOOD = """
 [terminal]
-id = "t-0001"
 relying_party = "Grand Hotel"
 [[readers]]
 type = "pcsc"
@@ -17,13 +16,6 @@ type = "pcsc"
 type = "v4l2"
 [broker]
 urls = ["mqtts://127.0.0.1:8883"]
-anchors = "broker.pem"
-certificate = "terminal.pem"
-[issuer]
-keys = "issuer.cbor"
-[key]
-type = "file"
-path = "terminal.key"
 """
 
 
@@ -35,7 +27,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_relative_paths_start_from_the_settings_file(tmp_path: Path) -> None:
     settings = load(written(tmp_path, GOOD))
-    assert settings.broker.anchors == tmp_path / "broker.pem"
+    assert settings.identity.folder == tmp_path / "identity"
     assert settings.documents.trust == tmp_path / "trust"
     assert settings.terminal.state == Path("/var/lib/renzheng")
 
@@ -45,7 +37,10 @@ def test_relative_paths_start_from_the_settings_file(tmp_path: Path) -> None:
     [
         (("[terminal]", "[terminal]\ncolour = 1"), "terminal.colour: no such setting"),
         (('type = "pcsc"', 'type = "usb"'), "readers.0: Input tag 'usb'"),
-        (('id = "t-0001"', 'id = "T 1"'), "terminal.id: String should match"),
+        (
+            ('relying_party = "Grand Hotel"', 'relying_party = ""'),
+            "terminal.relying_party: String should have at least",
+        ),
         (("[camera]", "[faces]\ntarget_fmr = 2.0\n[camera]"), "faces.target_fmr: Input should be less than"),
         (("[terminal]", "[terminal"), "not TOML"),
     ],
