@@ -62,7 +62,7 @@ class Guidance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a head points, in degrees: yaw > 0 to the person's own left, pitch > 0 up, roll > 0 to the own left shoulder."""
+    """Where a head points, in degrees: yaw > 0 to the person's own left, pitch > 0 up, roll > 0 to that shoulder."""
 
     yaw: float
     pitch: float
@@ -73,9 +73,9 @@ class Pose:
 class Face:
     """One face of a frame, all in pixels of that frame.
 
-    `box` is left, top, right, bottom; `keypoints` (6, 2) are the detector's right eye, left eye, nose, mouth, right ear,
-    left ear; `points` (5, 2) right eye, left eye, nose, right and left corner of the mouth; `mesh` (468, 3). Right and
-    left are the person's.
+    `box` is left, top, right, bottom; `keypoints` (6, 2) are the detector's right eye, left eye, nose, mouth, right
+    ear, left ear; `points` (5, 2) right eye, left eye, nose, right and left corner of the mouth; `mesh` (468, 3). Right
+    and left are the person's.
     """
 
     box: NDArray[np.float32]

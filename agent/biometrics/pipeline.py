@@ -1,0 +1,142 @@
+"""The stages in their order: a frame becomes an analysis, an analysis a template, two templates a comparison.
+
+One interpreter for each model, one thread each. A pipeline belongs to one thread.
+"""
+
+import numpy as np
+
+from agent.biometrics.align import align
+from agent.biometrics.bundle import ModelBundle
+from agent.biometrics.compare import compare, threshold_for
+from agent.biometrics.decode import decode_portrait
+from agent.biometrics.detect import Detection, Detector
+from agent.biometrics.embed import Embedder
+from agent.biometrics.errors import FaceError
+from agent.biometrics.image import Picture, picture_of
+from agent.biometrics.landmarks import FivePointFinder, MeshFinder
+from agent.biometrics.manifest import Role
+from agent.biometrics.passive import PassiveNetwork
+from agent.biometrics.pose import pose_of
+from agent.biometrics.quality import QualityLimits, measure, problems
+from agent.biometrics.still import find_persistently
+from agent.biometrics.types import Comparison, Face, Frame, FrameAnalysis, Guidance, Image, Template
+
+
+class FacePipeline:
+    """Everything that is known about faces, for one thread."""
+
+    def __init__(
+        self,
+        bundle: ModelBundle | None = None,
+        target_fmr: float = 1e-5,
+        limits: QualityLimits | None = None,
+    ) -> None:
+        """Load the models of `bundle` (the shipped one if None).
+
+        Raises:
+            ModelError: a file, its digest, its shapes, or no threshold for `target_fmr`.
+        """
+        self.bundle = bundle or ModelBundle.shipped()
+        self._limits = limits or QualityLimits()
+        self._detect = Detector(self.bundle)
+        self._five = FivePointFinder(self.bundle)
+        self._mesh = MeshFinder(self.bundle)
+        self._embed = Embedder(self.bundle)
+        self._passive: PassiveNetwork | None = None
+        self._threshold = threshold_for(self.bundle.entry(Role.EMBED).thresholds, target_fmr)
+
+    def analyse(self, frame: Frame) -> FrameAnalysis:
+        """Find the face to go on with, measure it, and say what the person should do first."""
+        return self.analyse_picture(picture_of(frame))
+
+    def analyse_picture(self, picture: Picture) -> FrameAnalysis:
+        """`analyse` for pixels that are at hand."""
+        detections = self._detect(picture)
+        if not detections:
+            return FrameAnalysis(None, Guidance.LOOK_HERE, (Guidance.LOOK_HERE,))
+        return self._analysis(picture, detections)
+
+    def analyse_still(self, picture: Picture) -> FrameAnalysis:
+        """`analyse_picture` for a picture that comes only once: looks again, nearer and farther, before giving up."""
+        detections = find_persistently(self._detect, picture)
+        if not detections:
+            return FrameAnalysis(None, Guidance.LOOK_HERE, (Guidance.LOOK_HERE,))
+        return self._analysis(picture, detections)
+
+    def embed(self, frame: Frame, analysis: FrameAnalysis) -> Template:
+        """The template of the analysed face.
+
+        Raises:
+            FaceError: `face.none`, the analysis found no face.
+        """
+        return self.embed_picture(picture_of(frame), analysis)
+
+    def embed_picture(self, picture: Picture, analysis: FrameAnalysis) -> Template:
+        """`embed` for pixels that are at hand."""
+        return self._embed(align(picture, _face(analysis).points, self._embed.size))
+
+    def enroll(self, portrait: bytes) -> Template:
+        """The template of a chip's portrait (JPEG, JPEG 2000 or PNG).
+
+        Raises:
+            FaceError: `face.portrait_unreadable` or `face.portrait_no_face`.
+        """
+        picture = Picture(decode_portrait(portrait))
+        analysis = self.analyse_still(picture)
+        if analysis.face is None:
+            raise FaceError("face.portrait_no_face", "no face was found in the portrait")
+        return self.embed_picture(picture, analysis)
+
+    def passive(self, frame: Frame, analysis: FrameAnalysis) -> float:
+        """The tree network's score, 0 (a living face) to 1 (an attack): advisory, loaded on first use (100 ms a call).
+
+        Raises:
+            FaceError: `face.none`, the analysis found no face.
+        """
+        if self._passive is None:
+            self._passive = PassiveNetwork(self.bundle)
+        return self._passive(picture_of(frame), _face(analysis).box)
+
+    def compare(self, probe: Template, reference: Template) -> Comparison:
+        """Hold two templates against each other at the pipeline's false match rate.
+
+        Raises:
+            FaceError: `face.templates_differ`, different models made them.
+        """
+        return compare(probe, reference, self._threshold)
+
+    def aligned(self, picture: Picture, analysis: FrameAnalysis) -> Image:
+        """The aligned square that the embedding network sees."""
+        return align(picture, _face(analysis).points, self._embed.size)
+
+    def _analysis(self, picture: Picture, detections: list[Detection]) -> FrameAnalysis:
+        chosen = max(detections, key=lambda detection: _prominence(detection, picture))
+        five = self._five(picture, chosen.box)
+        mesh = self._mesh(picture, chosen)
+        face = Face(
+            box=chosen.box,
+            score=chosen.score,
+            keypoints=chosen.keypoints,
+            points=five.points,
+            points_score=five.score,
+            mesh=mesh.points,
+            presence=mesh.presence,
+            pose=pose_of(mesh.points),
+        )
+        quality = measure(picture, face, detections)
+        found = problems(quality, self._limits)
+        return FrameAnalysis(face, found[0] if found else None, found, quality, len(detections))
+
+
+def _face(analysis: FrameAnalysis) -> Face:
+    if analysis.face is None:
+        raise FaceError("face.none", "no face was found in this frame")
+    return analysis.face
+
+
+def _prominence(detection: Detection, picture: Picture) -> float:
+    """Large and central faces first: the person at the terminal, not the one behind."""
+    centre = (detection.box[:2] + detection.box[2:]) / 2
+    middle = np.array([picture.width, picture.height]) / 2
+    offset = float(np.linalg.norm((centre - middle) / middle))
+    return float((detection.box[2:] - detection.box[:2]).prod()) * (1.0 - 0.4 * min(offset, 1.5))

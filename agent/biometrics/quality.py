@@ -1,0 +1,119 @@
+"""Is this frame good enough to compare, and if not, what should the person do? ISO/IEC 29794-5's subjects, few of them.
+
+Measurements (names of `FrameAnalysis.quality`):
+  inter_ocular   distance between the eyes, px
+  fill           height of the face box over the height of the frame
+  outside        share of the face box beyond the frame's edge
+  rivals         area of the second largest face over the chosen one's
+  luma, contrast mean and standard deviation of the face's grey values, 0 to 255
+  surround       mean grey value of the frame around the face
+  clipped        share of the face's pixels that are nearly black or white
+  sharpness      variance of the Laplacian over the variance of grey values, on the 112 px aligned face
+  disagreement   distance between the two landmark networks over the inter-ocular distance
+  yaw, pitch     degrees
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.biometrics.align import align
+from agent.biometrics.detect import Detection
+from agent.biometrics.image import Picture
+from agent.biometrics.types import Face, Guidance
+
+#: Mesh points at the places of the five points: pairs of eye corners, nose tip, corners of the mouth.
+_MESH_FIVE = ((33, 133), (362, 263), (1, 1), (61, 61), (291, 291))
+
+
+@dataclass(frozen=True, slots=True)
+class QualityLimits:
+    """Where each measurement stops being good enough; docs/biometrics.md says how many genuine faces each refuses."""
+
+    inter_ocular: float = 40.0
+    largest_fill: float = 0.85
+    outside: float = 0.08
+    rivals: float = 0.45
+    yaw: float = 22.0
+    pitch: float = 22.0
+    darkest: float = 45.0
+    brightest: float = 225.0
+    backlight: float = 2.2
+    clipped: float = 0.35
+    sharpness: float = 0.02
+    points_score: float = 0.90
+    presence: float = 0.80
+    disagreement: float = 0.22
+
+
+def measure(picture: Picture, face: Face, detections: Sequence[Detection]) -> dict[str, float]:
+    """All measurements of one face."""
+    width, height = picture.width, picture.height
+    left, top, right, bottom = (float(v) for v in face.box)
+    area = max((right - left) * (bottom - top), 1.0)
+    inside = max(min(right, width) - max(left, 0), 0) * max(min(bottom, height) - max(top, 0), 0)
+    areas = sorted((float((d.box[2:] - d.box[:2]).prod()) for d in detections), reverse=True)
+    grey = cv2.cvtColor(align(picture, face.points), cv2.COLOR_RGB2GRAY)
+    # The outer frame of the aligned square holds hair and background.
+    skin = np.asarray(grey[24:104, 20:92], np.uint8)
+    spread = float(skin.std())
+    return {
+        "inter_ocular": face.inter_ocular,
+        "fill": (bottom - top) / height,
+        "outside": 1.0 - inside / area,
+        "rivals": areas[1] / areas[0] if len(areas) > 1 else 0.0,
+        "luma": float(skin.mean()),
+        "contrast": spread,
+        "surround": _surround(picture, face.box),
+        "clipped": float(((skin < 12) | (skin > 243)).mean()),
+        "sharpness": float(cv2.Laplacian(skin, cv2.CV_32F).var()) / max(spread * spread, 1.0),
+        "disagreement": _disagreement(face),
+        "points_score": face.points_score,
+        "presence": face.presence,
+        "yaw": face.pose.yaw,
+        "pitch": face.pose.pitch,
+    }
+
+
+def problems(quality: dict[str, float], limits: QualityLimits) -> tuple[Guidance, ...]:
+    """What stands in the way of a good comparison, the most urgent first."""
+    dark = quality["luma"] < limits.darkest
+    backlit = quality["surround"] > limits.backlight * max(quality["luma"], 1.0) and quality["luma"] < 90
+    checks = (
+        (quality["rivals"] > limits.rivals, Guidance.ONE_PERSON),
+        (quality["fill"] > limits.largest_fill, Guidance.MOVE_BACK),
+        (quality["outside"] > limits.outside, Guidance.CENTRE),
+        (quality["inter_ocular"] < limits.inter_ocular, Guidance.COME_CLOSER),
+        (backlit, Guidance.LESS_BACKLIGHT),
+        (dark, Guidance.MORE_LIGHT),
+        (quality["luma"] > limits.brightest or quality["clipped"] > limits.clipped, Guidance.LESS_BACKLIGHT),
+        (abs(quality["yaw"]) > limits.yaw or abs(quality["pitch"]) > limits.pitch, Guidance.LOOK_HERE),
+        (
+            quality["points_score"] < limits.points_score
+            or quality["presence"] < limits.presence
+            or quality["disagreement"] > limits.disagreement,
+            Guidance.UNCOVER,
+        ),
+        (quality["sharpness"] < limits.sharpness, Guidance.HOLD_STILL),
+    )
+    return tuple(dict.fromkeys(guidance for bad, guidance in checks if bad))
+
+
+def _surround(picture: Picture, box: NDArray[np.float32]) -> float:
+    """Mean grey value of a coarse picture of everything but the face."""
+    small = cv2.resize(picture.pixels, (32, 32), interpolation=cv2.INTER_NEAREST)
+    grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY if picture.bgr else cv2.COLOR_RGB2GRAY), np.float32)
+    scale = np.array([32 / picture.width, 32 / picture.height] * 2)
+    left, top, right, bottom = np.clip(np.round(box * scale), 0, 32).astype(int)
+    around = np.ones((32, 32), bool)
+    around[top:bottom, left:right] = False
+    return float(grey[around].mean()) if around.any() else float(grey.mean())
+
+
+def _disagreement(face: Face) -> float:
+    """Mean distance between the five points and the mesh's points at the same places, in inter-ocular distances."""
+    mesh = np.array([(face.mesh[a, :2] + face.mesh[b, :2]) / 2 for a, b in _MESH_FIVE])
+    return float(np.linalg.norm(mesh - face.points, axis=1).mean() / max(face.inter_ocular, 1.0))

@@ -1,0 +1,62 @@
+"""Finding the face of a picture that will not come again: a portrait, a file, a sample of an evaluation.
+
+The detector expects a head with some room around it, at a tenth to a half of the picture. A tight crop gets a border, a
+small face in a large picture is looked for in overlapping tiles.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from agent.biometrics.detect import Detection
+from agent.biometrics.image import Picture
+
+Finder = Callable[[Picture], list[Detection]]
+#: Borders to try, as shares of the longer side.
+BORDERS = (0.25, 0.6)
+#: Tiles to try, as shares of the longer side.
+TILES = (0.6, 0.35)
+
+
+def find_persistently(find: Finder, picture: Picture) -> list[Detection]:
+    """The faces of the picture; borders and tiles are tried only when nothing was found."""
+    found = find(picture)
+    for share in BORDERS:
+        if found:
+            return found
+        found = _with_border(find, picture, share)
+    for share in TILES:
+        if found:
+            return found
+        found = _in_tiles(find, picture, share)
+    return found
+
+
+def _with_border(find: Finder, picture: Picture, share: float) -> list[Detection]:
+    margin = round(max(picture.width, picture.height) * share)
+    wider = cv2.copyMakeBorder(picture.pixels, margin, margin, margin, margin, cv2.BORDER_CONSTANT)
+    return [_moved(face, -margin, -margin) for face in find(Picture(np.asarray(wider, np.uint8), picture.bgr))]
+
+
+def _in_tiles(find: Finder, picture: Picture, share: float) -> list[Detection]:
+    side = max(round(max(picture.width, picture.height) * share), 16)
+    found = []
+    for top in _starts(picture.height, side):
+        for left in _starts(picture.width, side):
+            tile = Picture(picture.pixels[top : top + side, left : left + side], picture.bgr)
+            found += [_moved(face, left, top) for face in find(tile)]
+    return found
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Where tiles of `side` begin so that neighbours overlap by at least a third."""
+    if length <= side:
+        return [0]
+    count = int(np.ceil((length - side) / (side * 2 / 3))) + 1
+    return [int(start) for start in np.linspace(0, length - side, count)]
+
+
+def _moved(face: Detection, x: float, y: float) -> Detection:
+    shift = np.array([x, y], np.float32)
+    return Detection(face.score, face.box + np.tile(shift, 2), face.keypoints + shift)
