@@ -116,6 +116,7 @@ class Faces(Section):
     liveness: Literal["convenience", "standard", "high"] = "standard"
     target_fmr: float = Field(default=1e-5, gt=0, lt=0.1, title="False match rate that the threshold is calibrated for")
     models: Path | None = Field(default=None, title="Folder of a signed model bundle; the shipped one if absent")
+    model_authority: Path | None = Field(default=None, title="PEM public key that must have signed the bundle")
 
 
 class Broker(Section):

@@ -52,9 +52,13 @@ class Deciding(Protocol):
     """What the flow asks of the issuer's client."""
 
     async def verify(
-        self, evidence: claims.Evidence, holder: claims.HolderData | None, *, timeout: float
+        self, evidence: claims.Evidence, holder: claims.HolderData | None, *, deadline: float
     ) -> claims.Decision:
-        """Send signed and sealed evidence and return the checked decision; raises RenzhengError."""
+        """Send signed and sealed evidence and return the checked decision, before `deadline` in the loop's time.
+
+        Raises:
+            RenzhengError: no decision, or none that can be believed.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +259,9 @@ class Verifier:
         holder = (
             None if case.fault else evidence.holder_claims(document, with_portrait=not evidence.comparable(document))
         )
+        deadline = asyncio.get_running_loop().time() + self.policy.decision_timeout
         with timed(case, "decision"):
-            case.decision = await self._issuer.verify(attested, holder, timeout=self.policy.decision_timeout)
+            case.decision = await self._issuer.verify(attested, holder, deadline=deadline)
 
     def _conclude(self, case: Case) -> Outcome:
         decision, comparison = case.decision, case.comparison
