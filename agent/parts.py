@@ -81,11 +81,11 @@ def frame_source(settings: CameraSettings) -> FrameSource:
         case Picamera2Settings():
             from agent.biometrics.camera.picamera import PicameraSource
 
-            return PicameraSource(settings.index, (settings.width, settings.height))
+            return PicameraSource(settings.index, settings.width, settings.height)
         case V4l2Settings():
             from agent.biometrics.camera.v4l2 import V4l2Source
 
-            return V4l2Source(settings.device, (settings.width, settings.height))
+            return V4l2Source(settings.device, settings.width, settings.height)
         case ReplaySettings():
             from agent.biometrics.camera.replay import ReplaySource
 

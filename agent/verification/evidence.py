@@ -43,9 +43,9 @@ def face_claims(face: FaceEvidence, comparison: Comparison | None) -> claims.Fac
             ),
             challenge=liveness.challenge,
         ),
-        similarity=comparison and float(comparison.similarity),
-        threshold=comparison and float(comparison.threshold),
-        target_fmr=comparison and comparison.target_fmr,
+        similarity=None if comparison is None else float(comparison.similarity),
+        threshold=None if comparison is None else float(comparison.threshold),
+        target_fmr=None if comparison is None else comparison.target_fmr,
         quality=tuple(claims.Quality(name=name, value=float(value)) for name, value in face.quality.items()),
         frames=face.frames,
     )

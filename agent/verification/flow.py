@@ -273,8 +273,8 @@ class Verifier:
             code=code,
             request=decision.request_id.hex(),
             phases=case.phases,
-            similarity=comparison and float(comparison.similarity),
-            threshold=comparison and float(comparison.threshold),
+            similarity=None if comparison is None else float(comparison.similarity),
+            threshold=None if comparison is None else float(comparison.threshold),
             reasons=decision.reasons,
         )
 

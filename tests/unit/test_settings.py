@@ -57,7 +57,7 @@ def test_a_wrong_value_is_named(tmp_path: Path, change: tuple[str, str], named: 
 def test_settings_are_frozen(tmp_path: Path) -> None:
     settings = load(written(tmp_path, GOOD))
     with pytest.raises(ValueError, match="frozen"):
-        settings.terminal.id = "other"  # type: ignore[misc]  # the point of the test
+        settings.terminal.purpose = "other"  # type: ignore[misc]  # the point of the test
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
