@@ -1,0 +1,79 @@
+"""The newest epoch of the issuer, verified, and what it says about this machine's clock."""
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime
+
+from agent.transport.errors import TransportError
+from agent.transport.mqtt import Incoming
+from agent.trust.anchors import IssuerTrust
+from agent.trust.clock import Clock, ClockTrust
+from agent.wire import epochs
+from agent.wire.epochs import Epoch
+from agent.wire.errors import WireError
+
+_LOG = logging.getLogger(__name__)
+
+#: An epoch is fresh for this many intervals after it was heard: the issuer takes the current and the previous one.
+_FRESH_INTERVALS = 2
+
+
+class EpochWatch:
+    """Takes epochs from the link; tells the newest fresh one."""
+
+    def __init__(self, issuer: IssuerTrust, clock: Clock) -> None:
+        self._issuer = issuer
+        self._clock = clock
+        self._newest: Epoch | None = None
+        self._heard = 0.0
+        self._arrival = asyncio.Event()
+        self._complained = False
+
+    def take(self, message: Incoming) -> None:
+        """A message on the epoch topic. One that is not the issuer's, or older than the newest, changes nothing."""
+        try:
+            at = datetime.fromtimestamp(self._clock.now(), UTC)
+            epoch = epochs.verify(message.payload, self._issuer.signing_keys(at), self._issuer.name)
+        except WireError as error:
+            if not self._complained:
+                _LOG.warning("an epoch was refused: %s", error)
+            self._complained = True
+            return
+        if self._newest is not None and epoch.sequence <= self._newest.sequence:
+            return
+        age = self._clock.now() - epoch.issued_at
+        stored = self._newest is None and age > _FRESH_INTERVALS * epoch.interval
+        self._newest = epoch
+        if stored:
+            # Kept by the broker while the issuer was silent, or our clock is ahead: the next one will tell.
+            return
+        self._complained = False
+        self._heard = time.monotonic()
+        if self._clock.observe(epoch.issued_at, epoch.interval) is ClockTrust.CONTRADICTED:
+            _LOG.error("the clock is %d s off the issuer's epoch", self._clock.offset)
+        self._arrival.set()
+
+    @property
+    def fresh(self) -> Epoch | None:
+        """The newest epoch, if it was heard lately."""
+        if self._newest is None or not self._arrival.is_set():
+            return None
+        alive = time.monotonic() - self._heard < _FRESH_INTERVALS * self._newest.interval
+        return self._newest if alive else None
+
+    async def wait(self, timeout: float) -> Epoch:
+        """A fresh epoch.
+
+        Raises:
+            TransportError: `issuer.silent`; none was heard in time.
+        """
+        if self.fresh is None:
+            self._arrival.clear()
+        try:
+            async with asyncio.timeout(timeout):
+                while (epoch := self.fresh) is None:
+                    await self._arrival.wait()
+        except TimeoutError:
+            raise TransportError("issuer.silent", "no epoch of the issuer was heard in time") from None
+        return epoch

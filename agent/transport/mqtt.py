@@ -1,0 +1,437 @@
+"""MQTT 5 over mutual TLS 1.3, as asyncio sees it. The only module that imports paho.
+
+One `MqttLink` keeps one connection: it tries its brokers in order with a capped, jittered back-off, resumes its session
+where the broker still has it, subscribes again on every connection, publishes a retained status with a delayed will,
+and reads every reason code. paho runs a network thread per connection; each of its callbacks only posts to the loop.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from agent.transport import backoff
+from agent.transport.errors import TransportError
+
+_LOG = logging.getLogger(__name__)
+
+DEFAULT_PORT = 8883
+#: Reason codes of a server that sends us elsewhere (MQTT 5, 4.13): for once, for good.
+_USE_ANOTHER, _SERVER_MOVED = 0x9C, 0x9D
+#: Reason codes that another attempt does not mend by itself (3.2.2.2, 3.14.2.1): told, and retried slowly.
+_REFUSED = {0x80, 0x81, 0x82, 0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}
+_TAKEN_OVER = 0x8E
+_QUOTA = 0x97
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files of the transport: the broker's authority, our certificate chain and key."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+    def context(self) -> ssl.SSLContext:
+        """A client context: TLS 1.3 only, the broker's name checked, our certificate shown.
+
+        Raises:
+            TransportError: `broker.credentials`; a file is missing or of another kind.
+        """
+        try:
+            context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=self.ca)
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+            context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise TransportError("broker.credentials", f"TLS files cannot be used: {error}") from error
+        return context
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Incoming:
+    """A message that arrived."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    correlation: bytes
+    response_topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The retained status: its topic, our word while online, and the broker's `delay` seconds after we vanished."""
+
+    topic: str
+    online: bytes
+    offline: bytes
+    delay: int = 10
+
+
+Handler = Callable[[Incoming], Awaitable[None] | None]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Acknowledgements that somebody waits for, by packet id, of one connection."""
+
+    publishes: dict[int, asyncio.Future[ReasonCode]] = field(default_factory=dict)
+    subscribes: dict[int, asyncio.Future[list[ReasonCode]]] = field(default_factory=dict)
+
+    def fail(self, error: Exception) -> None:
+        waiting: list[asyncio.Future[Any]] = [*self.publishes.values(), *self.subscribes.values()]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(error)
+                # Whoever waited may be gone already.
+                future.exception()
+
+
+class MqttLink:
+    """One MQTT 5 connection that keeps itself up. All methods belong to the loop that called `start`."""
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        brokers: Sequence[str],
+        tls: Tls,
+        status: Status | None = None,
+        session_expiry: int = 3600,
+        keepalive: int = 15,
+        connect_timeout: float = 5.0,
+        on_state: Callable[[bool, str], None] = lambda _up, _why: None,
+    ) -> None:
+        """Prepare; nothing is connected before `start`.
+
+        `brokers` are URLs `mqtts://host[:port]`, tried in order. `on_state(up, why)` is called on every change, and
+        once for each new reason of a failure; never for repeats.
+        """
+        self._client_id = client_id
+        self._brokers = [_address(url) for url in brokers]
+        self._tls = tls
+        self._status = status
+        self._session_expiry = session_expiry
+        self._keepalive = keepalive
+        self._connect_timeout = connect_timeout
+        self._on_state = on_state
+        self._handlers: dict[str, tuple[Handler, int]] = {}
+        self._client: paho.Client | None = None
+        self._waiting = _Waiting()
+        self._up = asyncio.Event()
+        self._down = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Future[None]] = set()
+        self._why = ""
+        self._code = "broker.unreachable"
+        self._redirect: tuple[str, int] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted us and every subscription stands."""
+        return self._up.is_set()
+
+    @property
+    def why(self) -> str:
+        """Why the link is down, as last seen; "" while it is up."""
+        return "" if self.connected else self._why
+
+    def start(self) -> None:
+        """Begin to connect, in the background.
+
+        Raises:
+            TransportError: `broker.credentials`; the TLS files cannot be used, no attempt would mend that.
+        """
+        context = self._tls.context()
+        if self._supervisor is None:
+            self._supervisor = asyncio.get_running_loop().create_task(self._supervise(context))
+
+    async def stop(self) -> None:
+        """Say goodbye (the status becomes offline, the session ends) and stop."""
+        if self._supervisor is None:
+            return
+        if self.connected and self._status is not None:
+            with contextlib.suppress(TransportError):
+                await self.publish(self._status.topic, self._status.offline, retain=True, timeout=1.0)
+        self._supervisor.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._supervisor
+        self._supervisor = None
+
+    async def wait_connected(self, timeout: float) -> None:
+        """Wait until the link is up.
+
+        Raises:
+            TransportError: the code of the newest failure (`broker.unreachable`, `broker.refused`, ...).
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._up.wait()
+        except TimeoutError:
+            raise TransportError(self._code, self._why or "no broker answered in time") from None
+
+    def handle(self, topic_filter: str, handler: Handler, *, qos: int = 1) -> None:
+        """Call `handler` for messages on `topic_filter`, on every connection. To be called before `start`."""
+        self._handlers[topic_filter] = (handler, qos)
+
+    async def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        expiry: int = 0,
+        response_topic: str = "",
+        correlation: bytes = b"",
+        timeout: float,
+    ) -> None:
+        """Publish now and wait for the broker's acknowledgement (QoS 1). Nothing is queued while the link is down.
+
+        Raises:
+            TransportError: `broker.unreachable` (down, or no acknowledgement in time) or `broker.forbidden`.
+        """
+        client = self._client
+        if client is None or not self.connected:
+            raise TransportError(self._code, self._why or "the link to the broker is down")
+        properties = _properties(
+            PacketTypes.PUBLISH,
+            MessageExpiryInterval=expiry,
+            ResponseTopic=response_topic,
+            CorrelationData=correlation,
+            ContentType="application/cose",
+        )
+        info = client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            raise TransportError("broker.unreachable", "the link to the broker broke")
+        if qos == 0:
+            return
+        reason = await self._acknowledged(self._waiting.publishes, info.mid, timeout)
+        if reason.is_failure:
+            code = "broker.busy" if reason.value == _QUOTA else "broker.forbidden"
+            raise TransportError(code, f"the broker refused the message: {reason}")
+
+    async def _acknowledged(self, table: dict[int, asyncio.Future[Any]], mid: int, seconds: float) -> Any:
+        future = table.setdefault(mid, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(seconds):
+                return await future
+        except TimeoutError:
+            raise TransportError("broker.unreachable", "no acknowledgement from the broker in time") from None
+        finally:
+            table.pop(mid, None)
+
+    # ---- one connection after another ----
+
+    async def _supervise(self, context: ssl.SSLContext) -> None:
+        waits = backoff.delays()
+        turn = 0
+        while True:
+            host, port = self._redirect or self._brokers[turn % len(self._brokers)]
+            self._redirect = None
+            turn += 1
+            try:
+                await self._live(host, port, context)
+                waits, turn = backoff.delays(), 0
+            except TransportError as error:
+                self._tell(error)
+            if self._redirect is None and turn % len(self._brokers) == 0:
+                await asyncio.sleep(next(waits))
+
+    async def _live(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        """Connect, subscribe, and stay until the connection ends. Raises TransportError when it never stood."""
+        self._waiting = waiting = _Waiting()
+        self._down.clear()
+        accepted: asyncio.Future[tuple[ReasonCode, Properties | None]] = asyncio.get_running_loop().create_future()
+        self._client = client = self._make_client(context, accepted, waiting)
+        try:
+            await self._connect(client, host, port)
+            async with asyncio.timeout(self._connect_timeout):
+                reason, properties = await accepted
+            if reason.is_failure:
+                self._follow(reason, properties)
+                code = "broker.refused" if reason.value in _REFUSED else "broker.unreachable"
+                raise TransportError(code, f"{host}:{port} refused the connection: {reason}")
+            # A resumed session keeps the subscriptions of the software that made it; ours may be newer. Asking again
+            # costs one packet and brings the retained messages that changed while we were away.
+            await self._subscribe(client)
+            self._up.set()
+            await self._announce()
+            self._code, self._why = "broker.unreachable", ""
+            self._on_state(True, f"{host}:{port}")
+            await self._down.wait()
+        except TimeoutError:
+            raise TransportError("broker.unreachable", f"{host}:{port} does not answer") from None
+        finally:
+            was_up = self._up.is_set()
+            self._up.clear()
+            self._client = None
+            waiting.fail(TransportError("broker.unreachable", "the link to the broker broke"))
+            client.disconnect()
+            await asyncio.shield(asyncio.to_thread(client.loop_stop))
+        if was_up:
+            self._tell(TransportError(self._code, self._why or f"the connection to {host}:{port} ended"))
+
+    def _make_client(
+        self,
+        context: ssl.SSLContext,
+        accepted: asyncio.Future[tuple[ReasonCode, Properties | None]],
+        waiting: _Waiting,
+    ) -> paho.Client:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            protocol=paho.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = self._connect_timeout
+        client.tls_set_context(context)
+        if self._status is not None:
+            will = _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=self._status.delay)
+            client.will_set(self._status.topic, self._status.offline, qos=1, retain=True, properties=will)
+        post = functools.partial(_post, asyncio.get_running_loop())
+        # Small packets that wait for an answer: Nagle's algorithm would add 40 ms to each round trip.
+        client.on_socket_open = _no_delay
+        client.on_connect = lambda _c, _u, _f, reason, properties: post(_resolve, accepted, (reason, properties))
+        client.on_disconnect = lambda _c, _u, _flags, reason, properties: post(self._lost, client, reason, properties)
+        client.on_publish = lambda _c, _u, mid, reason, _p: post(_settle, waiting.publishes, mid, reason)
+        client.on_subscribe = lambda _c, _u, mid, reasons, _p: post(_settle, waiting.subscribes, mid, reasons)
+        client.on_message = lambda _c, _u, message: post(self._arrived, _incoming(message))
+        return client
+
+    async def _connect(self, client: paho.Client, host: str, port: int) -> None:
+        properties = _properties(PacketTypes.CONNECT, SessionExpiryInterval=self._session_expiry)
+        connect = functools.partial(
+            client.connect, host, port, self._keepalive, clean_start=False, properties=properties
+        )
+        try:
+            await asyncio.to_thread(connect)
+        except ssl.SSLCertVerificationError as error:
+            raise TransportError("broker.certificate", f"{host}:{port}: {error.verify_message}") from error
+        except ssl.SSLError as error:
+            raise TransportError("broker.certificate", f"{host}:{port}: {error.reason or 'TLS failed'}") from error
+        except OSError as error:
+            raise TransportError("broker.unreachable", f"{host}:{port}: {error.strerror or error}") from error
+        client.loop_start()
+
+    async def _subscribe(self, client: paho.Client) -> None:
+        wanted = [(name, SubscribeOptions(qos=qos)) for name, (_, qos) in self._handlers.items()]
+        if not wanted:
+            return
+        result, mid = client.subscribe(wanted)
+        if result != paho.MQTT_ERR_SUCCESS or mid is None:
+            raise TransportError("broker.unreachable", "the link to the broker broke")
+        reasons = await self._acknowledged(self._waiting.subscribes, mid, self._connect_timeout)
+        for (name, _), reason in zip(wanted, reasons, strict=True):
+            if reason.is_failure:
+                raise TransportError("broker.forbidden", f"the broker refused the subscription to {name}: {reason}")
+
+    async def _announce(self) -> None:
+        if self._status is not None:
+            await self.publish(self._status.topic, self._status.online, retain=True, timeout=self._connect_timeout)
+
+    # ---- what the network thread posts ----
+
+    def _lost(self, client: paho.Client, reason: ReasonCode, properties: Properties | None) -> None:
+        if client is not self._client:
+            return
+        self._why = f"the broker ended the connection: {reason}" if reason.value else "the connection ended"
+        self._code = "broker.taken_over" if reason.value == _TAKEN_OVER else "broker.unreachable"
+        self._follow(reason, properties)
+        self._waiting.fail(TransportError(self._code, self._why))
+        self._up.clear()
+        self._down.set()
+
+    def _follow(self, reason: ReasonCode, properties: Properties | None) -> None:
+        """Remember where a server sends us. Only the transport moves: the TLS anchors decide whether it is believed."""
+        target = str(getattr(properties, "ServerReference", "") or "").split(" ")[0]
+        if reason.value not in {_USE_ANOTHER, _SERVER_MOVED} or not target:
+            return
+        with contextlib.suppress(TransportError):
+            self._redirect = _address(target if "://" in target else f"mqtts://{target}")
+            if reason.value == _SERVER_MOVED:
+                self._brokers.insert(0, self._redirect)
+
+    def _arrived(self, message: Incoming) -> None:
+        for topic_filter, (handler, _) in self._handlers.items():
+            if paho.topic_matches_sub(_unshared(topic_filter), message.topic):
+                outcome = handler(message)
+                if outcome is not None:
+                    task = asyncio.ensure_future(outcome)
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+
+    def _tell(self, error: TransportError) -> None:
+        text = str(error.args[0])
+        if (error.code, text) != (self._code, self._why) or self._why == "":
+            _LOG.warning("MQTT link down: %s", text)
+        self._code, self._why = error.code, text
+        self._on_state(False, text)
+
+
+def _no_delay(_client: paho.Client, _data: Any, sock: object) -> None:
+    if isinstance(sock, socket.socket):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _post(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any) -> None:
+    # The loop may be gone while the network thread winds up.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *arguments)
+
+
+def _resolve(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _settle(table: dict[int, asyncio.Future[Any]], mid: int, value: Any) -> None:
+    """An acknowledgement; it can arrive before the publisher has begun to wait."""
+    future = table.setdefault(mid, asyncio.get_running_loop().create_future())
+    _resolve(future, value)
+
+
+def _properties(packet: int, **values: int | str | bytes) -> Properties:
+    """The properties of a packet; zero and empty values are left out."""
+    properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves its constructor untyped
+    for name, value in values.items():
+        if value:
+            setattr(properties, name, value)
+    return properties
+
+
+def _incoming(message: paho.MQTTMessage) -> Incoming:
+    properties = message.properties
+    return Incoming(
+        topic=message.topic,
+        payload=bytes(message.payload),
+        retained=bool(message.retain),
+        correlation=bytes(getattr(properties, "CorrelationData", b"") or b""),
+        response_topic=str(getattr(properties, "ResponseTopic", "") or ""),
+    )
+
+
+def _unshared(topic_filter: str) -> str:
+    """A shared subscription's own filter."""
+    return topic_filter.split("/", 2)[2] if topic_filter.startswith("$share/") else topic_filter
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    if parts.scheme != "mqtts" or not parts.hostname:
+        raise TransportError("broker.credentials", f"{url!r} is not a broker URL: mqtts://host[:port]")
+    return parts.hostname, parts.port or DEFAULT_PORT

@@ -1,0 +1,132 @@
+"""`renzheng-issuer`: the reference issuer on the command line."""
+
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from issuer import broker as broker_module
+from issuer import pki, store
+from issuer.errors import IssuerError
+from issuer.layout import Layout
+from issuer.service import Issuer
+
+_FOLDER = click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+_DATABASE = click.option("--database", default="", help="SQLAlchemy URL; the default is FOLDER/issuer.db (SQLite).")
+_JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
+
+
+class _Commands(click.Group):
+    """Errors of the operator end as one line and status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except IssuerError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The reference issuer of renzheng: enrols terminals, verifies their evidence, decides, answers signed.
+
+    \b
+    A first deployment on this machine:
+      renzheng-issuer init ISSUER --name example
+      renzheng-issuer enroll ISSUER lobby-1
+      renzheng-issuer broker-config ISSUER --port 8883
+      mosquitto -c ISSUER/broker/mosquitto.conf &
+      renzheng-issuer run ISSUER --broker mqtts://127.0.0.1:8883
+    """
+
+
+@main.command()
+@_FOLDER
+@click.option("--name", required=True, help="The issuer's name; terminals pin it.")
+@click.option("--host", "hosts", multiple=True, default=("localhost", "127.0.0.1"), help="Names of the broker.")
+def init(folder: Path, name: str, hosts: tuple[str, ...]) -> None:
+    """Make the authorities, keys and default policy of a new issuer in FOLDER."""
+    layout = pki.create(folder, name, hosts)
+    click.echo(f"issuer {name!r} made; its policy is {layout.policy}")
+
+
+@main.command()
+@_FOLDER
+@click.argument("terminal")
+@_DATABASE
+def enroll(folder: Path, terminal: str, database: str) -> None:
+    """Make the device folder of TERMINAL, keys included (for development; in the field: `renzheng provision`)."""
+    click.echo(pki.enroll(Layout(folder), terminal, database=database))
+
+
+@main.command()
+@_FOLDER
+@click.argument("terminal")
+@_DATABASE
+def revoke(folder: Path, terminal: str, database: str) -> None:
+    """Refuse TERMINAL from its next request on."""
+    with store.opened(database or store.sqlite_url(Layout(folder).database)) as engine:
+        if not store.revoke(engine, terminal):
+            raise IssuerError(f"{terminal} is not enrolled")
+    click.echo(f"{terminal} is revoked")
+
+
+@main.command("broker-config")
+@_FOLDER
+@click.option("--port", type=click.IntRange(1, 65535), required=True)
+@click.option("--user", default="", help="Account that a Mosquitto started by root changes to; 'root' to stay.")
+@click.option("--no-persistence", is_flag=True, help="Keep nothing over a restart of the broker.")
+def broker_config(folder: Path, port: int, user: str, no_persistence: bool) -> None:
+    """Write a Mosquitto configuration: loopback only, mutual TLS, each terminal on its own topics."""
+    click.echo(broker_module.config(folder, port, user=user, persistence=not no_persistence))
+
+
+@main.command()
+@_FOLDER
+@click.option("--broker", required=True, help="mqtts://host:port")
+@click.option("--client-id", default="issuer", help="Each worker needs its own where the broker does not set it.")
+@_DATABASE
+@_JSON
+def run(folder: Path, broker: str, client_id: str, database: str, as_json: bool) -> None:
+    """Serve: publish epochs, verify requests, answer. SIGTERM and SIGINT end it."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format='{"time":"%(asctime)s","level":"%(levelname)s","text":"%(message)s"}' if as_json else "%(message)s",
+    )
+    issuer = Issuer(folder, broker, database=database, client_id=client_id)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: issuer.stop())
+    issuer.run()
+
+
+@main.command()
+@_FOLDER
+@_DATABASE
+@_JSON
+def show(folder: Path, database: str, as_json: bool) -> None:
+    """Print counts and the newest decisions (codes and times, nothing of the holder)."""
+    with store.opened(database or store.sqlite_url(Layout(folder).database)) as engine:
+        found = store.summary(engine)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    table = Table("time", "terminal", "request", "relying party", "outcome", "reasons")
+    for row in found["newest"]:
+        reasons = ", ".join(row["reasons"])
+        table.add_row(
+            str(row["decided_at"]), row["terminal"], row["request_id"], row["relying_party"], row["outcome"], reasons
+        )
+    console = Console()
+    console.print(table)
+    console.print("decisions", found["decisions"], "refusals", found["refusals"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Where the issuer keeps its things, below one folder (mode 0700)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The files of one deployment."""
+
+    root: Path
+
+    @property
+    def policy(self) -> Path:
+        """The issuer's name and policy."""
+        return self.root / "issuer.toml"
+
+    @property
+    def database(self) -> Path:
+        """The default SQLite file."""
+        return self.root / "issuer.db"
+
+    @property
+    def broker(self) -> Path:
+        """Configuration, certificate and store of the broker."""
+        return self.root / "broker"
+
+    def authority(self, name: str) -> Path:
+        """The authority `evidence` or `transport`, without suffix."""
+        return self.root / "authority" / name
+
+    def key(self, name: str) -> Path:
+        """The issuer's key `signing`, `sealing` or `mqtt`, without suffix."""
+        return self.root / "keys" / name
+
+    def terminal(self, terminal: str) -> Path:
+        """The device folder made for a terminal."""
+        return self.root / "terminals" / terminal

@@ -1,0 +1,164 @@
+"""The running issuer: MQTT in, decisions out, an epoch every few seconds.
+
+The network thread of paho only queues; one worker thread verifies (a request takes a few milliseconds). The queue is
+bounded: under a flood the newest requests wait at the broker (receive maximum), not in memory.
+"""
+
+import functools
+import logging
+import queue
+import socket
+import ssl
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+from sqlalchemy.engine import Engine
+
+from agent.wire import topics
+from issuer import policy, store, verifier
+from issuer.epoch_source import EpochSource
+from issuer.errors import IssuerError
+from issuer.layout import Layout
+from issuer.verifier import REQUEST_ID_SIZE, Verifier
+
+_LOG = logging.getLogger(__name__)
+
+_QUEUE = 1024
+_RECEIVE_MAXIMUM = 64
+_RECONNECT_CAP = 5
+
+
+class Issuer:
+    """One worker of the issuer. `start`, then `stop`; both may be called once."""
+
+    def __init__(self, root: Path, broker: str, *, database: str = "", client_id: str = "issuer") -> None:
+        """Prepare the issuer below `root` for the broker at `mqtts://host:port`.
+
+        Raises:
+            IssuerError: no issuer there, a wrong policy, or a wrong URL.
+        """
+        self._layout = Layout(root)
+        self._settings = policy.load(self._layout.policy)
+        url = urlsplit(broker)
+        if url.scheme != "mqtts" or not url.hostname:
+            raise IssuerError(f"{broker!r} is not a broker URL: mqtts://host:port")
+        self._host, self._port = url.hostname, url.port or 8883
+        self._database = database or store.sqlite_url(self._layout.database)
+        self._client_id = client_id
+        self._requests: queue.Queue[tuple[str, bytes, bytes]] = queue.Queue(_QUEUE)
+        self._stopping = threading.Event()
+        self.connected = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def run(self) -> None:
+        """Serve until `stop` is called from another thread or a signal handler."""
+        with store.opened(self._database) as engine:
+            keys = verifier.load_keys(self._layout)
+            source = EpochSource(engine, self._settings.name, self._settings.epoch_interval, keys.signing)
+            worker = Verifier(engine, self._settings, keys)
+            source.advance()
+            client = self._client(engine)
+            client.connect_async(self._host, self._port, keepalive=15, clean_start=True, properties=_connect())
+            client.loop_start()
+            thread = threading.Thread(target=self._work, args=(client, worker), name="issuer-worker")
+            thread.start()
+            try:
+                self._tick(client, source)
+            finally:
+                self._stopping.set()
+                thread.join()
+                client.disconnect()
+                client.loop_stop()
+
+    def stop(self) -> None:
+        """Make `run` return."""
+        self._stopping.set()
+
+    def _tick(self, client: paho.Client, source: EpochSource) -> None:
+        while not self._stopping.wait(source.seconds_to_next()):
+            signed = source.advance()
+            if signed is not None:
+                _publish(client, topics.EPOCH, topics.EPOCH.of(), signed)
+
+    def _work(self, client: paho.Client, worker: Verifier) -> None:
+        while not self._stopping.is_set():
+            try:
+                terminal, correlation, sealed = self._requests.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            try:
+                decision = worker.answer(terminal, correlation, sealed)
+            except Exception:  # noqa: BLE001 - one request must not stop the others; unanswered, the terminal fails closed
+                _LOG.exception("%s %s could not be decided", terminal, correlation.hex())
+                continue
+            _publish(client, topics.DECISION, topics.DECISION.of(terminal), decision, correlation)
+
+    def _client(self, engine: Engine) -> paho.Client:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=paho.MQTTv5)
+        tls = ssl.create_default_context(cafile=self._layout.authority("transport").with_suffix(".pem"))
+        tls.minimum_version = ssl.TLSVersion.TLSv1_3
+        mqtt = self._layout.key("mqtt")
+        tls.load_cert_chain(mqtt.with_suffix(".pem"), mqtt.with_suffix(".key"))
+        client.tls_set_context(tls)
+        client.reconnect_delay_set(1, _RECONNECT_CAP)
+        # As at the terminals: without this each answer waits 40 ms for Nagle's algorithm.
+        client.on_socket_open = _no_delay
+        client.on_connect = functools.partial(self._on_connect, engine)
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(
+        self, engine: Engine, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            _LOG.error("the broker refused the issuer: %s", reason)
+            return
+        client.subscribe(topics.REQUEST.shared_filter, options=SubscribeOptions(qos=topics.REQUEST.qos))
+        _publish(client, topics.EPOCH, topics.EPOCH.of(), store.newest_epochs(engine)[0].signed)
+        _LOG.info("connected to %s:%d", self._host, self._port)
+        self.connected.set()
+
+    def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self.connected.clear()
+        if not self._stopping.is_set():
+            _LOG.warning("the connection to the broker ended: %s", reason)
+
+    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        terminal = topics.REQUEST.terminal(message.topic)
+        correlation = bytes(getattr(message.properties, "CorrelationData", b"") or b"")
+        if not terminal or message.retain or len(correlation) != REQUEST_ID_SIZE:
+            _LOG.warning("a message on %r is no request", message.topic)
+            return
+        try:
+            self._requests.put_nowait((terminal, correlation, bytes(message.payload)))
+        except queue.Full:
+            _LOG.error("too many requests: one was dropped")
+
+
+def _no_delay(_client: paho.Client, _data: Any, sock: object) -> None:
+    if isinstance(sock, socket.socket):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _publish(client: paho.Client, topic: topics.Topic, name: str, payload: bytes, correlation: bytes = b"") -> None:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves its constructor untyped
+    properties.ContentType = "application/cose"
+    if correlation:
+        properties.CorrelationData = correlation
+    if topic.expiry:
+        properties.MessageExpiryInterval = topic.expiry
+    client.publish(name, payload, qos=topic.qos, retain=topic.retain, properties=properties)
+
+
+def _connect() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # as above
+    properties.ReceiveMaximum = _RECEIVE_MAXIMUM
+    return properties

@@ -1,0 +1,200 @@
+"""A real Mosquitto and a real issuer on loopback for the tests of the wire, and terminals to talk to them."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from agent.transport.issuer_client import IssuerClient, mqtt_link
+from agent.transport.mqtt import MqttLink
+from agent.trust import identity
+from agent.trust.clock import Clock
+from agent.trust.counter import Counter
+from agent.wire import claims
+from agent.wire.claims import Evidence, HolderData
+from issuer import broker as broker_module
+from issuer import pki
+from issuer.layout import Layout
+
+MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin") or ""
+needs_broker = pytest.mark.skipif(not MOSQUITTO, reason="mosquitto is not installed: `make test` installs it")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class Stack:
+    """One deployment: a PKI, a broker process and an issuer process, each of which can be stopped and started."""
+
+    root: Path
+    port: int = field(default_factory=free_port)
+    broker: subprocess.Popen[bytes] | None = None
+    issuer: subprocess.Popen[bytes] | None = None
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.root)
+
+    @property
+    def url(self) -> str:
+        return f"mqtts://127.0.0.1:{self.port}"
+
+    def start_broker(self) -> None:
+        configuration = broker_module.config(self.root, self.port, user="root" if os.geteuid() == 0 else "")
+        log = (self.root / "broker.log").open("ab")
+        with log:
+            self.broker = subprocess.Popen([MOSQUITTO, "-c", configuration], stdout=log, stderr=log)
+        _until(lambda: _listens(self.port), self.root / "broker.log")
+
+    def start_issuer(self) -> None:
+        path = self.root / "issuer.log"
+        command = [sys.executable, "-m", "issuer.cli", "run", str(self.root), "--broker", self.url]
+        with path.open("wb") as log:
+            self.issuer = subprocess.Popen(command, stdout=log, stderr=log)
+        _until(lambda: b"connected" in path.read_bytes(), path)
+
+    def stop_broker(self) -> None:
+        self.broker = _ended(self.broker)
+
+    def stop_issuer(self) -> None:
+        self.issuer = _ended(self.issuer)
+
+    def enroll(self, terminal: str) -> Path:
+        return pki.enroll(self.layout, terminal)
+
+    def stop(self) -> None:
+        self.stop_issuer()
+        self.stop_broker()
+
+
+@contextlib.contextmanager
+def stack(root: Path, *, epoch_interval: int = 1, store: str = "[]") -> Iterator[Stack]:
+    made = Stack(root)
+    layout = pki.create(root, "test-issuer")
+    text = layout.policy.read_text("utf-8")
+    text = text.replace("epoch_interval = 5", f"epoch_interval = {epoch_interval}").replace(
+        "store = []", f"store = {store}"
+    )
+    layout.policy.write_text(text, "utf-8")
+    try:
+        made.start_broker()
+        made.start_issuer()
+        yield made
+    finally:
+        made.stop()
+
+
+@dataclass
+class Terminal:
+    """A terminal that is connected."""
+
+    link: MqttLink
+    client: IssuerClient
+    identity: identity.DeviceIdentity
+
+    async def verify(
+        self, evidence: Evidence, holder: HolderData | None = None, *, within: float = 5.0
+    ) -> claims.Decision:
+        return await self.client.verify(evidence, holder, deadline=asyncio.get_running_loop().time() + within)
+
+
+@contextlib.asynccontextmanager
+async def terminal(
+    folder: Path, url: str, *, clock: Clock | None = None, connect: bool = True
+) -> AsyncIterator[Terminal]:
+    loaded = identity.load(folder)
+    link = mqtt_link(loaded, [url], online=b"online", offline=b"offline", will_delay=1)
+    counter = Counter(folder / "counter.db")
+    client = IssuerClient(link, loaded, clock=clock or Clock(), counter=counter)
+    link.start()
+    try:
+        if connect:
+            await link.wait_connected(5.0)
+        yield Terminal(link, client, loaded)
+    finally:
+        await link.stop()
+        counter.close()
+
+
+def evidence(*, similarity: float = 0.8, liveness: str = "live", passive: str = "passed") -> Evidence:
+    """Evidence of a fictional verification."""
+    return Evidence.model_validate(
+        {
+            "document": {
+                "kind": "passport",
+                "issuing_state": "UTO",
+                "access": "pace",
+                "checks": [
+                    {"name": "passive_authentication", "verdict": passive},
+                    {"name": "active_authentication", "verdict": "passed", "reason": "ok"},
+                ],
+                "data_groups": [{"name": "DG1", "sha256": bytes(range(32))}],
+            },
+            "face": {
+                "liveness": {
+                    "verdict": liveness,
+                    "policy": "passive",
+                    "parts": [
+                        {"name": "passive", "verdict": liveness, "score": 0.9, "threshold": 0.5, "required": True}
+                    ],
+                    "challenge": ["turn_left"],
+                },
+                "similarity": similarity,
+                "threshold": 0.61,
+                "target_fmr": 1e-5,
+                "quality": [{"name": "sharpness", "value": 12.5}],
+                "frames": 14,
+            },
+            "models": [{"role": "embed", "sha256": b"\x11" * 32}],
+            "configuration": {"version": 3, "sha256": b"\x22" * 32},
+            "relying_party": "Hotel Utopia",
+            "purpose": "check-in",
+            "software_version": "0.1.0",
+        }
+    )
+
+
+def holder() -> HolderData:
+    """A fictional person."""
+    return HolderData(
+        salt=b"\x33" * 16,
+        surname="ERIKSSON",
+        given_names="ANNA MARIA",
+        document_number="L898902C3",
+        birth_date="1974-08-12",
+        valid_until="2042-04-15",
+    )
+
+
+def _until(ready: "object", log: Path, seconds: float = 10.0) -> None:
+    assert callable(ready)
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not ready in {seconds} s:\n{log.read_text('utf-8', 'replace')}")
+        time.sleep(0.02)
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.2):
+        return True
+    return False
+
+
+def _ended(process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None:
+        process.terminate()
+        process.wait(10)
