@@ -1,0 +1,71 @@
+"""Verify an audit: every signature, every link, and the newest record against the head that the issuer was told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from agent.health.audit import GENESIS, Head, canonical, digest_of, lines_of, parse, seq_of
+from agent.wire.keys import PublicKey
+
+Verify = Callable[[bytes, bytes], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What was found. `fault` is "" for an audit that holds, else the place and the reason of the first break."""
+
+    records: int
+    first: int
+    head: Head
+    fault: str = ""
+
+
+def verify(folder: Path, signed: Verify, *, head: Head | None = None) -> AuditReport:
+    """Walk the chain in `folder`; `head` is the newest record that somebody else has seen.
+
+    Old segments are dropped by design, so a chain may begin behind record 1; what is there must be unbroken.
+    """
+    records = first = 0
+    last, seen = Head(0, GENESIS), head is None
+    for place, line in lines_of(folder):
+        try:
+            record, signature = parse(line)
+            seq = seq_of(record)
+        except ValueError:
+            return AuditReport(records, first, last, f"{place}: not a record")
+        if not records:
+            first = seq
+            last = Head(seq - 1, str(record["prev"]) if seq > 1 else GENESIS)
+        if seq != last.seq + 1 or record["prev"] != last.digest:
+            return AuditReport(records, first, last, f"{place}: the chain is broken before record {seq}")
+        if not signed(canonical(record), signature):
+            return AuditReport(records, first, last, f"{place}: the signature of record {seq} is not the device's")
+        last = Head(seq, digest_of(line))
+        seen = seen or last == head
+        records += 1
+    fault = "" if seen else f"record {head} is known elsewhere and is not here: the end was cut off or rewritten"
+    return AuditReport(records, first, last, fault)
+
+
+def by_key(key: PublicKey) -> Verify:
+    """A verifier of raw COSE signatures (r || s, or Ed25519) under `key`."""
+
+    def signed(message: bytes, signature: bytes) -> bool:
+        try:
+            if isinstance(key, ed25519.Ed25519PublicKey):
+                key.verify(signature, message)
+            elif len(signature) == 64:
+                r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+                key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+            else:
+                return False
+        except InvalidSignature:
+            return False
+        return True
+
+    return signed

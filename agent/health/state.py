@@ -1,0 +1,86 @@
+"""What the running agent says about its parts, in a small file on a tmpfs: the self-test and the operator read it.
+
+A camera belongs to one process: while the agent runs, its word stands for the look that the self-test cannot take.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import time
+
+from agent.health import events
+
+FILE = "health.json"
+#: The agent writes at least this often; older words count for nothing.
+FRESH = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class PartState:
+    """One part: up, or down with a failure code, since a moment (seconds since the epoch)."""
+
+    up: bool
+    code: str
+    since: float
+
+
+class PartStates:
+    """The parts' states; a change is logged once and told to those who listen."""
+
+    def __init__(self, changed: Callable[[str, PartState], None] = lambda _part, _state: None) -> None:
+        self._states: dict[str, PartState] = {}
+        self._changed = changed
+
+    def up(self, part: str) -> None:
+        """`part` serves."""
+        previous = self._states.get(part)
+        if previous is None or not previous.up:
+            self._set(part, PartState(up=True, code="", since=time()))
+            if previous is not None:
+                events.emit(events.PART_UP, part=part, seconds=round(time() - previous.since, 1))
+
+    def down(self, part: str, code: str) -> None:
+        """`part` does not serve, for the reason `code`."""
+        previous = self._states.get(part)
+        if previous is None or previous.up or previous.code != code:
+            self._set(part, PartState(up=False, code=code, since=time()))
+            events.emit(events.PART_DOWN, part=part, code=code)
+
+    @property
+    def states(self) -> Mapping[str, PartState]:
+        """All parts by name."""
+        return dict(self._states)
+
+    def summary(self) -> str:
+        """One line for `systemctl status`."""
+        down = [f"{part} down ({state.code})" for part, state in sorted(self._states.items()) if not state.up]
+        return "; ".join(down) or "all parts serve"
+
+    def write(self, folder: Path) -> None:
+        """Write the file (replaced as a whole)."""
+        document = {
+            "pid": os.getpid(),
+            "written": round(time(), 3),
+            "parts": {part: asdict(state) for part, state in self._states.items()},
+        }
+        new = folder / f"{FILE}.new"
+        new.write_text(json.dumps(document), "utf-8")
+        new.chmod(0o644)
+        new.replace(folder / FILE)
+
+    def _set(self, part: str, state: PartState) -> None:
+        self._states[part] = state
+        self._changed(part, state)
+
+
+def read(folder: Path) -> Mapping[str, PartState] | None:
+    """What a running agent wrote into `folder`; None when none runs, or it has not written for a while."""
+    try:
+        document = json.loads((folder / FILE).read_text("utf-8"))
+        if time() - document["written"] > FRESH:
+            return None
+        return {part: PartState(**state) for part, state in document["parts"].items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

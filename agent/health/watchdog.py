@@ -1,0 +1,103 @@
+"""The watchdog and its escalation: a loop that hangs is started anew; when that does not help, the process is.
+
+systemd hears `WATCHDOG=1` only while every critical loop has beaten within its own deadline, or is being started anew
+within its budget. A device that is absent costs nobody a restart: its loop keeps trying and beats.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+
+from agent.health import events
+from agent.health.heartbeat import Heartbeat, Heartbeats
+from agent.health.notify import Notifier
+
+log = logging.getLogger(__name__)
+
+Restart = Callable[[], Awaitable[None]]
+
+#: Seconds between two looks, and so the longest that a hang goes unseen past its deadline.
+INTERVAL = 0.5
+#: Seconds that starting a part anew may take.
+RESTART_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How often a part may be started anew before the process is given up: `restarts` within `window` seconds."""
+
+    restarts: int = 3
+    window: float = 300.0
+
+
+class Watchdog:
+    """Looks at the heartbeats and acts on those that stopped."""
+
+    def __init__(
+        self,
+        heartbeats: Heartbeats,
+        notifier: Notifier,
+        restarts: Mapping[str, Restart],
+        *,
+        budget: Budget = Budget(),
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """`restarts` starts the part behind a loop anew, by the loop's name; a loop without one takes the process."""
+        self._heartbeats, self._notifier = heartbeats, notifier
+        self._restarts, self._budget = restarts, budget
+        self._clock = clock
+        self._history: dict[str, deque[float]] = {}
+        self.given_up = ""
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        interval = min(INTERVAL, self._notifier.watchdog / 4) if self._notifier.watchdog else INTERVAL
+        while True:
+            await self.look()
+            await asyncio.sleep(interval)
+
+    async def look(self) -> None:
+        """One look: feed systemd's watchdog, start a part anew, or give the process up."""
+        for beat in self._heartbeats.overdue():
+            if not await self._revive(beat):
+                return
+        if not self.given_up:
+            self._notifier.alive()
+
+    async def _revive(self, beat: Heartbeat) -> bool:
+        restart = self._restarts.get(beat.name)
+        if self.given_up or restart is None or not self._affordable(beat.name):
+            self._give_up(beat)
+            return False
+        events.emit(events.PART_RESTARTED, part=beat.name, seconds=round(beat.age, 1))
+        beat.beat()
+        try:
+            await asyncio.wait_for(restart(), RESTART_TIMEOUT)
+        except Exception as error:  # noqa: BLE001  # whatever a part raises, the others go on
+            log.warning("%s could not be started anew: %s", beat.name, type(error).__name__)
+        # The part gets its whole deadline to show that it lives.
+        beat.beat()
+        return True
+
+    def _affordable(self, name: str) -> bool:
+        history = self._history.setdefault(name, deque())
+        now = self._clock()
+        while history and now - history[0] > self._budget.window:
+            history.popleft()
+        if len(history) >= self._budget.restarts:
+            return False
+        history.append(now)
+        return True
+
+    def _give_up(self, beat: Heartbeat) -> None:
+        if not self.given_up:
+            self.given_up = beat.name
+            events.emit(events.PROCESS_GIVEN_UP, part=beat.name, seconds=round(beat.age, 1))
+            with suppress(OSError):
+                self._notifier.status(f"{beat.name} hangs; asking for a restart")
+        with suppress(OSError):
+            self._notifier.trigger()
