@@ -36,6 +36,8 @@ _USE_ANOTHER, _SERVER_MOVED = 0x9C, 0x9D
 _REFUSED = {0x80, 0x81, 0x82, 0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}
 _TAKEN_OVER = 0x8E
 _QUOTA = 0x97
+#: X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED: the clock is as suspect as the certificate.
+_NOT_VALID_NOW = {9, 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +323,8 @@ class MqttLink:
         try:
             await asyncio.to_thread(connect)
         except ssl.SSLCertVerificationError as error:
-            raise TransportError("broker.certificate", f"{host}:{port}: {error.verify_message}") from error
+            code = "broker.certificate_time" if error.verify_code in _NOT_VALID_NOW else "broker.certificate"
+            raise TransportError(code, f"{host}:{port}: {error.verify_message}") from error
         except ssl.SSLError as error:
             raise TransportError("broker.certificate", f"{host}:{port}: {error.reason or 'TLS failed'}") from error
         except OSError as error:

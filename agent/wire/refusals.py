@@ -21,7 +21,6 @@ class Refusal(StrEnum):
     REPLAY = "issuer.refused.replay"
     COUNTER = "issuer.refused.counter"
     CLOCK = "issuer.refused.clock"
-    EXPIRED = "issuer.refused.expired"
     POLICY = "issuer.refused.policy"
     #: No similarity came with the request, and this issuer does not compare by itself.
     UNCOMPARED = "issuer.refused.uncompared"

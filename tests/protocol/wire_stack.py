@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,10 +67,12 @@ class Stack:
         _until(lambda: b"connected" in path.read_bytes(), path)
 
     def stop_broker(self) -> None:
-        self.broker = _ended(self.broker)
+        _end(self.broker)
+        self.broker = None
 
     def stop_issuer(self) -> None:
-        self.issuer = _ended(self.issuer)
+        _end(self.issuer)
+        self.issuer = None
 
     def enroll(self, terminal: str) -> Path:
         return pki.enroll(self.layout, terminal)
@@ -179,8 +181,7 @@ def holder() -> HolderData:
     )
 
 
-def _until(ready: "object", log: Path, seconds: float = 10.0) -> None:
-    assert callable(ready)
+def _until(ready: Callable[[], bool], log: Path, seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > end:
@@ -194,7 +195,7 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _ended(process: subprocess.Popen[bytes] | None) -> None:
+def _end(process: subprocess.Popen[bytes] | None) -> None:
     if process is not None:
         process.terminate()
         process.wait(10)
