@@ -1,0 +1,104 @@
+"""What the page shows now, as one event that holds all of it; and the timers that bring the page back to idle."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+
+from agent.verification.screen import Screen, Screens, Stage
+
+#: Seconds that an ending stays before the page returns to idle and wipes.
+REST: Mapping[Stage, float] = {Stage.VERIFIED: 6.0, Stage.REFUSED: 12.0, Stage.TRY_AGAIN: 10.0}
+#: A page that hears nothing for a few of these takes the agent for gone.
+BEAT = 2.0
+
+
+def describe(screen: Screen, serial: int, code: int) -> bytes:
+    """The event's data: the whole screen as JSON. `serial` counts events, `code` names the join code (0 is none)."""
+    return json.dumps(
+        {
+            "serial": serial,
+            "stage": screen.stage,
+            "document": round(screen.document, 3),
+            "guidance": screen.guidance or "",
+            "step": screen.step,
+            "steps": screen.steps,
+            "held": round(screen.held, 3),
+            "light": screen.light,
+            "failure": screen.failure,
+            "number": screen.number,
+            "code": code,
+        }
+    ).encode()
+
+
+class Board:
+    """Follows the screens and tells each open page; a slow page misses screens in between, never the last."""
+
+    def __init__(self, screens: Screens, rest: Mapping[Stage, float] = REST) -> None:
+        self._screens = screens
+        self._rest = rest
+        self._serial = 0
+        self._code = 0
+        self._pages: set[asyncio.Event] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def screen(self) -> Screen:
+        """The screen that is shown."""
+        return self._screens.current
+
+    @property
+    def pages(self) -> int:
+        """How many pages are open."""
+        return len(self._pages)
+
+    async def follow(self) -> None:
+        """Tell the pages of each screen, until cancelled."""
+        async for screen in self._screens.watch():
+            self._arm(screen)
+            self._tell()
+
+    def show_code(self, code: int) -> None:
+        """Name a new join code."""
+        self._code = code
+        self._tell()
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """The screen now and whenever it changes, in the format of server-sent events, with a beat when nothing does."""
+        changed = asyncio.Event()
+        self._pages.add(changed)
+        try:
+            while not self._closed:
+                changed.clear()
+                yield b"data: %b\n\n" % describe(self._screens.current, self._serial, self._code)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), BEAT)
+        finally:
+            self._pages.discard(changed)
+
+    def close(self) -> None:
+        """Stop the timer and end the pages' streams."""
+        self._closed = True
+        self._disarm()
+        self._tell()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tell(self) -> None:
+        self._serial += 1
+        for changed in self._pages:
+            changed.set()
+
+    def _arm(self, screen: Screen) -> None:
+        self._disarm()
+        seconds = self._rest.get(screen.stage)
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._return_to_idle, screen)
+
+    def _return_to_idle(self, ended: Screen) -> None:
+        if self._screens.current is ended:
+            self._screens.show(Screen(Stage.IDLE))
