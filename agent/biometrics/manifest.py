@@ -25,6 +25,15 @@ class Role(StrEnum):
     PASSIVE = "passive"
 
 
+class View(StrEnum):
+    """One look at a face: aligned by the five points or by the mesh, as it is or mirrored. Views are added up."""
+
+    POINTS = "points"
+    POINTS_MIRRORED = "points-mirrored"
+    MESH = "mesh"
+    MESH_MIRRORED = "mesh-mirrored"
+
+
 class Section(BaseModel):
     """A table of the manifest."""
 
@@ -101,8 +110,9 @@ class ModelEntry(Section):
     quantization: str
     #: Worst and mean cosine between this file's outputs and the float model's, on faces; absent if it is the original.
     cosine_to_float: float | None = Field(default=None, ge=-1, le=1)
-    #: The embedding is taken of the picture and of its mirror image, and the two are added.
-    mirror: bool = False
+    #: Views of a frame of the camera, of which many come, and of a picture that comes once (embedding only).
+    live_views: tuple[View, ...] = (View.POINTS,)
+    still_views: tuple[View, ...] = (View.POINTS, View.POINTS_MIRRORED)
     thresholds: tuple[Threshold, ...] = ()
 
 

@@ -69,11 +69,11 @@ class FacePipeline:
         Raises:
             FaceError: `face.none`, the analysis found no face.
         """
-        return self.embed_picture(picture_of(frame), analysis)
+        return self._embed(picture_of(frame), _face(analysis), self._embed.live_views)
 
-    def embed_picture(self, picture: Picture, analysis: FrameAnalysis) -> Template:
-        """`embed` for pixels that are at hand."""
-        return self._embed(align(picture, _face(analysis).points, self._embed.size))
+    def embed_still(self, picture: Picture, analysis: FrameAnalysis) -> Template:
+        """The template of a picture that comes only once, from more views than a frame of the camera gets."""
+        return self._embed(picture, _face(analysis), self._embed.still_views)
 
     def enroll(self, portrait: bytes) -> Template:
         """The template of a chip's portrait (JPEG, JPEG 2000 or PNG).
@@ -85,7 +85,7 @@ class FacePipeline:
         analysis = self.analyse_still(picture)
         if analysis.face is None:
             raise FaceError("face.portrait_no_face", "no face was found in the portrait")
-        return self.embed_picture(picture, analysis)
+        return self.embed_still(picture, analysis)
 
     def passive(self, frame: Frame, analysis: FrameAnalysis) -> float:
         """The tree network's score, 0 (a living face) to 1 (an attack): advisory, loaded on first use (100 ms a call).
@@ -107,12 +107,12 @@ class FacePipeline:
 
     def aligned(self, picture: Picture, analysis: FrameAnalysis) -> Image:
         """The aligned square that the embedding network sees."""
-        return align(picture, _face(analysis).points, self._embed.size)
+        return align(picture, _face(analysis).points)
 
     def _analysis(self, picture: Picture, detections: list[Detection]) -> FrameAnalysis:
         chosen = max(detections, key=lambda detection: _prominence(detection, picture))
-        five = self._five(picture, chosen.box)
         mesh = self._mesh(picture, chosen)
+        five = self._five(picture, mesh)
         face = Face(
             box=chosen.box,
             score=chosen.score,

@@ -23,10 +23,8 @@ from numpy.typing import NDArray
 from agent.biometrics.align import align
 from agent.biometrics.detect import Detection
 from agent.biometrics.image import Picture
+from agent.biometrics.landmarks import five_of_mesh
 from agent.biometrics.types import Face, Guidance
-
-#: Mesh points at the places of the five points: pairs of eye corners, nose tip, corners of the mouth.
-_MESH_FIVE = ((33, 133), (362, 263), (1, 1), (61, 61), (291, 291))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,5 +113,5 @@ def _surround(picture: Picture, box: NDArray[np.float32]) -> float:
 
 def _disagreement(face: Face) -> float:
     """Mean distance between the five points and the mesh's points at the same places, in inter-ocular distances."""
-    mesh = np.array([(face.mesh[a, :2] + face.mesh[b, :2]) / 2 for a, b in _MESH_FIVE])
-    return float(np.linalg.norm(mesh - face.points, axis=1).mean() / max(face.inter_ocular, 1.0))
+    apart = np.linalg.norm(five_of_mesh(face.mesh) - face.points, axis=1)
+    return float(apart.mean() / max(face.inter_ocular, 1.0))
