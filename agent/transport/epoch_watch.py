@@ -33,8 +33,7 @@ class EpochWatch:
     def take(self, message: Incoming) -> None:
         """A message on the epoch topic. One that is not the issuer's, or older than the newest, changes nothing."""
         try:
-            at = datetime.fromtimestamp(self._clock.now(), UTC)
-            epoch = epochs.verify(message.payload, self._issuer.signing_keys(at), self._issuer.name)
+            epoch = self._read(message.payload)
         except WireError as error:
             if not self._complained:
                 _LOG.warning("an epoch was refused: %s", error)
@@ -42,10 +41,8 @@ class EpochWatch:
             return
         if self._newest is not None and epoch.sequence <= self._newest.sequence:
             return
-        age = self._clock.now() - epoch.issued_at
-        stored = self._newest is None and age > _FRESH_INTERVALS * epoch.interval
-        self._newest = epoch
-        if stored:
+        first, self._newest = self._newest is None, epoch
+        if first and self._clock.now() - epoch.issued_at > _FRESH_INTERVALS * epoch.interval:
             # Kept by the broker while the issuer was silent, or our clock is ahead: the next one will tell.
             return
         self._complained = False
@@ -53,6 +50,14 @@ class EpochWatch:
         if self._clock.observe(epoch.issued_at, epoch.interval) is ClockTrust.CONTRADICTED:
             _LOG.error("the clock is %d s off the issuer's epoch", self._clock.offset)
         self._arrival.set()
+
+    def _read(self, payload: bytes) -> Epoch:
+        """A wrong clock must not hide the epoch that proves it wrong: only if they agree do the key's dates count."""
+        epoch = epochs.verify(payload, self._issuer.pinned_keys, self._issuer.name)
+        if self._clock.agrees(epoch.issued_at, epoch.interval):
+            at = datetime.fromtimestamp(self._clock.now(), UTC)
+            epochs.verify(payload, self._issuer.signing_keys(at), self._issuer.name)
+        return epoch
 
     @property
     def fresh(self) -> Epoch | None:

@@ -34,9 +34,18 @@ from agent.wire.keys import thumbprint
 
 _LOG = logging.getLogger(__name__)
 
+#: Answers to one request that may wait to be checked; whoever floods the topic gets no more of our memory.
+_MAX_ANSWERS = 16
+
 
 def mqtt_link(
-    identity: DeviceIdentity, brokers: Sequence[str], *, online: bytes, offline: bytes, will_delay: int = 10
+    identity: DeviceIdentity,
+    brokers: Sequence[str],
+    *,
+    online: bytes,
+    offline: bytes,
+    will_delay: int = 10,
+    keepalive: int = 15,
 ) -> MqttLink:
     """The link of this terminal: its TLS identity, its retained status.
 
@@ -48,6 +57,7 @@ def mqtt_link(
         brokers=brokers,
         tls=Tls(identity.issuer.broker_ca, identity.tls_certificate, identity.tls_key),
         status=Status(topics.STATUS.of(identity.terminal), online, offline, delay=will_delay),
+        keepalive=keepalive,
     )
 
 
@@ -60,7 +70,7 @@ class IssuerClient:
         self._clock = clock
         self._counter = counter
         self._count_name = thumbprint(identity.signer.public_key).hex()
-        self._pending: dict[bytes, asyncio.Future[bytes]] = {}
+        self._pending: dict[bytes, asyncio.Queue[bytes]] = {}
         self.epochs = EpochWatch(identity.issuer, clock)
         # QoS 0: a broker must not queue old epochs for an absent terminal; the retained one is enough.
         link.handle(topics.EPOCH.of(), self.epochs.take, qos=0)
@@ -84,16 +94,29 @@ class IssuerClient:
             raise TransportError("clock.contradicted", f"the clock is {self._clock.offset} s off the issuer's epoch")
         request = await self._request(evidence, epoch, request_id or secrets.token_bytes(16))
         sealed = await asyncio.to_thread(self._seal, request, holder)
-        answer = self._pending[request.request_id] = asyncio.get_running_loop().create_future()
+        answers = self._pending[request.request_id] = asyncio.Queue(_MAX_ANSWERS)
         try:
             await self._ask(sealed, request.request_id, remaining)
-            async with asyncio.timeout_at(deadline):
-                data = await answer
-        except TimeoutError:
-            raise TransportError("issuer.no_decision", "the issuer did not answer in time") from None
+            return await self._decision(answers, request, sealed, deadline)
         finally:
-            self._pending.pop(request.request_id, None)
-        return self._check(data, request, sealed)
+            del self._pending[request.request_id]
+
+    async def _decision(
+        self, answers: asyncio.Queue[bytes], request: Request, sealed: Sealed, deadline: float
+    ) -> Decision:
+        """The first answer that holds. A false one does not keep the true one from being heard."""
+        failure = TransportError("issuer.no_decision", "the issuer did not answer in time")
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    data = await answers.get()
+            except TimeoutError:
+                raise failure from None
+            try:
+                return self._check(data, request, sealed)
+            except TransportError as error:
+                _LOG.warning("an answer was refused: %s", error)
+                failure = error
 
     async def _request(self, evidence: Evidence, epoch: Epoch, request_id: bytes) -> Request:
         counter = await asyncio.to_thread(self._counter.next, self._count_name)
@@ -133,11 +156,11 @@ class IssuerClient:
         )
 
     def _answered(self, message: Incoming) -> None:
-        future = self._pending.get(message.correlation)
-        if future is None:
+        answers = self._pending.get(message.correlation)
+        if answers is None:
             _LOG.info("a decision arrived that nobody waits for")
-        elif not future.done():
-            future.set_result(message.payload)
+        elif not answers.full():
+            answers.put_nowait(message.payload)
 
     def _check(self, data: bytes, request: Request, sealed: Sealed) -> Decision:
         issuer = self._identity.issuer

@@ -11,11 +11,8 @@ import functools
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -26,10 +23,12 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.transport import backoff
 from agent.transport.errors import TransportError
+from agent.transport.link import Acknowledgements, Handler, Incoming, Status, Tls, address
+
+__all__ = ["Incoming", "MqttLink", "Status", "Tls"]
 
 _LOG = logging.getLogger(__name__)
 
-DEFAULT_PORT = 8883
 #: Reason codes of a server that sends us elsewhere (MQTT 5, 4.13): for once, for good.
 _USE_ANOTHER, _SERVER_MOVED = 0x9C, 0x9D
 #: Reason codes that another attempt does not mend by itself (3.2.2.2, 3.14.2.1): told, and retried slowly.
@@ -38,69 +37,6 @@ _TAKEN_OVER = 0x8E
 _QUOTA = 0x97
 #: X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED: the clock is as suspect as the certificate.
 _NOT_VALID_NOW = {9, 10}
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Files of the transport: the broker's authority, our certificate chain and key."""
-
-    ca: Path
-    certificate: Path
-    key: Path
-
-    def context(self) -> ssl.SSLContext:
-        """A client context: TLS 1.3 only, the broker's name checked, our certificate shown.
-
-        Raises:
-            TransportError: `broker.credentials`; a file is missing or of another kind.
-        """
-        try:
-            context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=self.ca)
-            context.minimum_version = ssl.TLSVersion.TLSv1_3
-            context.load_cert_chain(self.certificate, self.key)
-        except (OSError, ssl.SSLError) as error:
-            raise TransportError("broker.credentials", f"TLS files cannot be used: {error}") from error
-        return context
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Incoming:
-    """A message that arrived."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-    correlation: bytes
-    response_topic: str
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """The retained status: its topic, our word while online, and the broker's `delay` seconds after we vanished."""
-
-    topic: str
-    online: bytes
-    offline: bytes
-    delay: int = 10
-
-
-Handler = Callable[[Incoming], Awaitable[None] | None]
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Acknowledgements that somebody waits for, by packet id, of one connection."""
-
-    publishes: dict[int, asyncio.Future[ReasonCode]] = field(default_factory=dict)
-    subscribes: dict[int, asyncio.Future[list[ReasonCode]]] = field(default_factory=dict)
-
-    def fail(self, error: Exception) -> None:
-        waiting: list[asyncio.Future[Any]] = [*self.publishes.values(), *self.subscribes.values()]
-        for future in waiting:
-            if not future.done():
-                future.set_exception(error)
-                # Whoever waited may be gone already.
-                future.exception()
 
 
 class MqttLink:
@@ -124,7 +60,7 @@ class MqttLink:
         once for each new reason of a failure; never for repeats.
         """
         self._client_id = client_id
-        self._brokers = [_address(url) for url in brokers]
+        self._brokers = [address(url) for url in brokers]
         self._tls = tls
         self._status = status
         self._session_expiry = session_expiry
@@ -133,7 +69,8 @@ class MqttLink:
         self._on_state = on_state
         self._handlers: dict[str, tuple[Handler, int]] = {}
         self._client: paho.Client | None = None
-        self._waiting = _Waiting()
+        self._published = Acknowledgements()
+        self._subscribed = Acknowledgements()
         self._up = asyncio.Event()
         self._down = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
@@ -222,20 +159,10 @@ class MqttLink:
             raise TransportError("broker.unreachable", "the link to the broker broke")
         if qos == 0:
             return
-        reason = await self._acknowledged(self._waiting.publishes, info.mid, timeout)
+        reason = await self._published.of(info.mid, timeout)
         if reason.is_failure:
             code = "broker.busy" if reason.value == _QUOTA else "broker.forbidden"
             raise TransportError(code, f"the broker refused the message: {reason}")
-
-    async def _acknowledged(self, table: dict[int, asyncio.Future[Any]], mid: int, seconds: float) -> Any:
-        future = table.setdefault(mid, asyncio.get_running_loop().create_future())
-        try:
-            async with asyncio.timeout(seconds):
-                return await future
-        except TimeoutError:
-            raise TransportError("broker.unreachable", "no acknowledgement from the broker in time") from None
-        finally:
-            table.pop(mid, None)
 
     # ---- one connection after another ----
 
@@ -256,10 +183,10 @@ class MqttLink:
 
     async def _live(self, host: str, port: int, context: ssl.SSLContext) -> None:
         """Connect, subscribe, and stay until the connection ends. Raises TransportError when it never stood."""
-        self._waiting = waiting = _Waiting()
+        self._published, self._subscribed = acknowledgements = Acknowledgements(), Acknowledgements()
         self._down.clear()
         accepted: asyncio.Future[tuple[ReasonCode, Properties | None]] = asyncio.get_running_loop().create_future()
-        self._client = client = self._make_client(context, accepted, waiting)
+        self._client = client = self._make_client(context, accepted)
         try:
             await self._connect(client, host, port)
             async with asyncio.timeout(self._connect_timeout):
@@ -282,7 +209,8 @@ class MqttLink:
             was_up = self._up.is_set()
             self._up.clear()
             self._client = None
-            waiting.fail(TransportError("broker.unreachable", "the link to the broker broke"))
+            for table in acknowledgements:
+                table.fail(TransportError("broker.unreachable", "the link to the broker broke"))
             client.disconnect()
             await asyncio.shield(asyncio.to_thread(client.loop_stop))
         if was_up:
@@ -292,7 +220,6 @@ class MqttLink:
         self,
         context: ssl.SSLContext,
         accepted: asyncio.Future[tuple[ReasonCode, Properties | None]],
-        waiting: _Waiting,
     ) -> paho.Client:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -306,12 +233,13 @@ class MqttLink:
             will = _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=self._status.delay)
             client.will_set(self._status.topic, self._status.offline, qos=1, retain=True, properties=will)
         post = functools.partial(_post, asyncio.get_running_loop())
+        published, subscribed = self._published, self._subscribed
         # Small packets that wait for an answer: Nagle's algorithm would add 40 ms to each round trip.
         client.on_socket_open = _no_delay
         client.on_connect = lambda _c, _u, _f, reason, properties: post(_resolve, accepted, (reason, properties))
         client.on_disconnect = lambda _c, _u, _flags, reason, properties: post(self._lost, client, reason, properties)
-        client.on_publish = lambda _c, _u, mid, reason, _p: post(_settle, waiting.publishes, mid, reason)
-        client.on_subscribe = lambda _c, _u, mid, reasons, _p: post(_settle, waiting.subscribes, mid, reasons)
+        client.on_publish = lambda _c, _u, mid, reason, _p: post(published.settle, mid, reason)
+        client.on_subscribe = lambda _c, _u, mid, reasons, _p: post(subscribed.settle, mid, reasons)
         client.on_message = lambda _c, _u, message: post(self._arrived, _incoming(message))
         return client
 
@@ -338,7 +266,7 @@ class MqttLink:
         result, mid = client.subscribe(wanted)
         if result != paho.MQTT_ERR_SUCCESS or mid is None:
             raise TransportError("broker.unreachable", "the link to the broker broke")
-        reasons = await self._acknowledged(self._waiting.subscribes, mid, self._connect_timeout)
+        reasons = await self._subscribed.of(mid, self._connect_timeout)
         for (name, _), reason in zip(wanted, reasons, strict=True):
             if reason.is_failure:
                 raise TransportError("broker.forbidden", f"the broker refused the subscription to {name}: {reason}")
@@ -355,7 +283,8 @@ class MqttLink:
         self._why = f"the broker ended the connection: {reason}" if reason.value else "the connection ended"
         self._code = "broker.taken_over" if reason.value == _TAKEN_OVER else "broker.unreachable"
         self._follow(reason, properties)
-        self._waiting.fail(TransportError(self._code, self._why))
+        self._published.fail(TransportError(self._code, self._why))
+        self._subscribed.fail(TransportError(self._code, self._why))
         self._up.clear()
         self._down.set()
 
@@ -365,7 +294,7 @@ class MqttLink:
         if reason.value not in {_USE_ANOTHER, _SERVER_MOVED} or not target:
             return
         with contextlib.suppress(TransportError):
-            self._redirect = _address(target if "://" in target else f"mqtts://{target}")
+            self._redirect = address(target if "://" in target else f"mqtts://{target}")
             if reason.value == _SERVER_MOVED:
                 self._brokers.insert(0, self._redirect)
 
@@ -376,7 +305,12 @@ class MqttLink:
                 if outcome is not None:
                     task = asyncio.ensure_future(outcome)
                     self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
+                    task.add_done_callback(self._handled)
+
+    def _handled(self, task: asyncio.Future[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.error("a message could not be handled", exc_info=error)
 
     def _tell(self, error: TransportError) -> None:
         text = str(error.args[0])
@@ -402,12 +336,6 @@ def _resolve(future: asyncio.Future[Any], value: Any) -> None:
         future.set_result(value)
 
 
-def _settle(table: dict[int, asyncio.Future[Any]], mid: int, value: Any) -> None:
-    """An acknowledgement; it can arrive before the publisher has begun to wait."""
-    future = table.setdefault(mid, asyncio.get_running_loop().create_future())
-    _resolve(future, value)
-
-
 def _properties(packet: int, **values: int | str | bytes) -> Properties:
     """The properties of a packet; zero and empty values are left out."""
     properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves its constructor untyped
@@ -431,10 +359,3 @@ def _incoming(message: paho.MQTTMessage) -> Incoming:
 def _unshared(topic_filter: str) -> str:
     """A shared subscription's own filter."""
     return topic_filter.split("/", 2)[2] if topic_filter.startswith("$share/") else topic_filter
-
-
-def _address(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    if parts.scheme != "mqtts" or not parts.hostname:
-        raise TransportError("broker.credentials", f"{url!r} is not a broker URL: mqtts://host[:port]")
-    return parts.hostname, parts.port or DEFAULT_PORT

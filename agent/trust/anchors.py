@@ -31,6 +31,11 @@ class IssuerTrust:
     sealing: tuple[x509.Certificate, ...]
     broker_ca: Path
 
+    @property
+    def pinned_keys(self) -> KeyRing:
+        """Every pinned signing key, valid now or not: enough to learn the time from, not to believe a decision."""
+        return KeyRing(_key(certificate) for certificate in self.signing)
+
     def signing_keys(self, at: datetime) -> KeyRing:
         """The keys whose word counts at the aware time `at`."""
         return KeyRing(_key(certificate) for certificate in self.signing if _valid(certificate, at))

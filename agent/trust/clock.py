@@ -69,7 +69,15 @@ class Clock:
         return ClockTrust.SYNCHRONISED if self._synchronised() else ClockTrust.UNSYNCHRONISED
 
     def observe(self, issued_at: int, interval: int) -> ClockTrust:
-        """Compare with an epoch that arrived now. One that is up to an interval old agrees (it was retained)."""
-        ahead = self._now() - issued_at
-        self._offset = int(ahead - interval) if ahead > interval else int(min(ahead, 0))
+        """Compare with an epoch that arrived now."""
+        self._offset = self._difference(issued_at, interval)
         return self.trust
+
+    def agrees(self, issued_at: int, interval: int) -> bool:
+        """Whether an epoch that arrived now fits this clock."""
+        return abs(self._difference(issued_at, interval)) <= self._tolerance
+
+    def _difference(self, issued_at: int, interval: int) -> int:
+        # An epoch is up to an interval old when it is heard: it may have been retained.
+        ahead = self._now() - issued_at
+        return int(ahead - interval) if ahead > interval else int(min(ahead, 0))
