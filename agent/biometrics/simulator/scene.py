@@ -56,6 +56,12 @@ class Light:
     screen: tuple[float, float, float] = PAGE
     glow: float = 0.12
 
+    def shade(self, facing: Floats) -> Floats:
+        """What the lamp leaves of a surface's colour (n,), for unit normals (n, 3) turned to the camera."""
+        lamp = np.array(self.lamp) / np.linalg.norm(self.lamp)
+        lit = np.clip(facing @ lamp, 0.0, 1.0) / max(lamp[2], 0.3)
+        return np.asarray(1.0 - self.contrast + self.contrast * lit, np.float32)
+
 
 @dataclass(slots=True)
 class Studio:
@@ -101,9 +107,8 @@ class Studio:
         points = np.empty((len(vertices), 2), np.float32)
         points[:, 0] = self.width / 2 + (vertices[:, 0] + pose.x) * scale
         points[:, 1] = self.height / 2 + (vertices[:, 1] + pose.y) * scale
-        lamp = np.array(light.lamp) / np.linalg.norm(light.lamp)
         toward = np.abs(facing) if not sided else facing
-        shade = 1.0 - light.contrast + light.contrast * np.clip(toward @ lamp, 0.0, 1.0) / max(lamp[2], 0.3)
+        shade = light.shade(np.asarray(toward, np.float32))
         # The screen stands below the camera and falls off with the square of the distance.
         screen = np.clip(toward[:, 2] * 0.95 + toward[:, 1] * 0.3, 0.0, 1.0) * (500.0 / distance) ** 2 * light.glow
         attributes = np.column_stack([mesh.texels, shade, screen]).astype(np.float32)

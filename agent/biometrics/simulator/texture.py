@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.biometrics.simulator import raster, solids
+from agent.biometrics.simulator.scene import Light
 from agent.biometrics.types import Image
 
 Floats = NDArray[np.float32]
@@ -82,30 +83,32 @@ def _surface() -> Floats:
 def _register(portrait: Portrait) -> tuple[Floats, NDArray[np.bool_]]:
     """The pixel (h, w, 2) of the portrait that each texel of the face shows, and (h, w) whether it was in view.
 
-    The head is posed so that its five landmarks fall on those of the portrait: a picture that is a little turned is
-    unturned. What is left over (this person is not the average one) is taken up by a map of the plane.
+    The map of the plane that best takes the head's five landmarks to the portrait's. Five points do not tell a nod from
+    a long nose: a portrait that is taken as frontal stays the same face when the head looks ahead.
     """
     surface = _surface()
-    anchors = face_texels(np.column_stack([solids.LANDMARKS, np.zeros(5)]).astype(np.float32)).astype(int)
-    solid = surface[anchors[:, 1], anchors[:, 0]].astype(np.float64) * [1.0, 1.0, -1.0]
+    anchors = np.column_stack([solids.LANDMARKS, np.ones(5)])
+    plane = np.linalg.lstsq(anchors, portrait.points.astype(np.float64), rcond=None)[0]
     height, width = portrait.image.shape[:2]
-    # A portrait is taken from far off: the perspective of two metres.
-    focal = 2000.0 * float(np.linalg.norm(portrait.points[1] - portrait.points[0])) / solids.INTEROCULAR
-    lens = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
-    _, turn, shift = cv2.solvePnP(solid, portrait.points.astype(np.float64), lens, None, flags=cv2.SOLVEPNP_SQPNP)
-    seen, _ = cv2.projectPoints(solid, turn, shift, lens, None)
-    plane = np.column_stack([seen.reshape(-1, 2), np.ones(5)])
-    rest = np.linalg.lstsq(plane, portrait.points.astype(np.float64), rcond=None)[0]
-    points, _ = cv2.projectPoints((surface * [1.0, 1.0, -1.0]).reshape(-1, 3), turn, shift, lens, None)
-    pixels = (np.column_stack([points.reshape(-1, 2), np.ones(len(points))]) @ rest).reshape(*surface.shape[:2], 2)
-    steep = cv2.GaussianBlur(surface[..., 2], (0, 0), 4.0)
-    outward = np.dstack(
-        [-np.gradient(steep, axis=1) * DENSITY, -np.gradient(steep, axis=0) * DENSITY, np.ones_like(steep)]
-    )
-    outward /= np.linalg.norm(outward, axis=2, keepdims=True)
-    facing = -(outward * [1.0, 1.0, -1.0]) @ cv2.Rodrigues(turn)[0][2]
+    flat = np.column_stack([surface[..., :2].reshape(-1, 2), np.ones(surface[..., 0].size)])
+    pixels = (flat @ plane).reshape(*surface.shape[:2], 2)
     within = ((pixels >= 1) & (pixels < [width - 2, height - 2])).all(2)
-    return pixels.astype(np.float32), within & (facing > _GRAZING)
+    return pixels.astype(np.float32), within & (_outward(surface)[..., 2] > _GRAZING)
+
+
+def _outward(surface: Floats) -> Floats:
+    """Unit normals (h, w, 3) of the smoothed surface."""
+    smooth = cv2.GaussianBlur(surface[..., 2], (0, 0), 4.0)
+    outward = np.dstack(
+        [-np.gradient(smooth, axis=1) * DENSITY, -np.gradient(smooth, axis=0) * DENSITY, np.ones_like(smooth)]
+    )
+    return np.asarray(outward / np.linalg.norm(outward, axis=2, keepdims=True), np.float32)
+
+
+def _unlit(face: Image) -> Image:
+    """The face without the light that fell on it, taken as the studio's: lit again, it looks as it was taken."""
+    shade = Light().shade(_outward(_surface()).reshape(-1, 3)).reshape(face.shape[:2])
+    return np.asarray(np.clip(face / shade[..., None], 0, 255), np.uint8)
 
 
 def _foreground(face: Image) -> NDArray[np.bool_]:
@@ -168,7 +171,7 @@ def lay_out(portrait: Portrait, seed: int = 0) -> Atlas:
     face = np.asarray(
         cv2.remap(portrait.image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
     )
-    face = _extend(face, _foreground(face) & seen)
+    face = _unlit(_extend(face, _foreground(face) & seen))
     x, y = int(-LEFT * DENSITY), int((22 - TOP) * DENSITY)
     cheek = np.median(face[y : y + 24, x - 60 : x + 60].reshape(-1, 3), axis=0)
     side = np.zeros((_FACE[1], _PATCH, 3), np.uint8)
