@@ -76,6 +76,16 @@ class IssuerClient:
         link.handle(topics.EPOCH.of(), self.epochs.take, qos=0)
         link.handle(topics.DECISION.of(identity.terminal), self._answered)
 
+    async def reach(self, *, deadline: float) -> None:
+        """Wait until a request could be sent: nobody should be asked to turn the head for nothing.
+
+        Raises:
+            TransportError: `broker.*` or `issuer.silent`, before `deadline` in the loop's time.
+        """
+        remaining = _Remaining(deadline)
+        await self._link.wait_connected(remaining.seconds())
+        await self.epochs.wait(remaining.seconds())
+
     async def verify(
         self, evidence: Evidence, holder: HolderData | None = None, *, deadline: float, request_id: bytes = b""
     ) -> Decision:

@@ -17,14 +17,14 @@ from typing import Protocol
 
 from agent.biometrics.liveness.challenge import Challenge
 from agent.biometrics.liveness.policy import LivenessPolicy
-from agent.biometrics.types import Comparison, FaceEvidence
+from agent.biometrics.types import Comparison, FaceEvidence, LivenessVerdict
 from agent.failures import RenzhengError
 from agent.threads import WorkerStuckError
 from agent.verification import evidence
 from agent.verification.camera import Camera, Prompt
 from agent.verification.inputs import Inputs
 from agent.verification.judge import DocumentPolicy, document_fault, face_fault
-from agent.verification.outcome import Outcome, Result, failed
+from agent.verification.outcome import Outcome, Result
 from agent.verification.presenter import Presenter
 from agent.wire import claims
 from firmware_bridge.document import Document
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that decoding and comparing one portrait may take.
 COMPARE_TIMEOUT = 5.0
+#: Seconds that a broker which is away gets before the person is told.
+REACH_TIMEOUT = 1.5
 #: A cancelled read or capture gets this long to come back before its thread is left behind.
 CANCEL_TIMEOUT = 3.0
 
@@ -49,12 +51,15 @@ class Reading(Protocol):
 
 
 class Deciding(Protocol):
-    """What the flow asks of the issuer's client."""
+    """What the flow asks of the issuer's client. Deadlines are in the loop's time."""
+
+    async def reach(self, *, deadline: float) -> None:
+        """Wait until the issuer could be asked; raises RenzhengError."""
 
     async def verify(
         self, evidence: claims.Evidence, holder: claims.HolderData | None, *, deadline: float
     ) -> claims.Decision:
-        """Send signed and sealed evidence and return the checked decision, before `deadline` in the loop's time.
+        """Send signed and sealed evidence and return the checked decision, before `deadline`.
 
         Raises:
             RenzhengError: no decision, or none that can be believed.
@@ -125,7 +130,7 @@ class Verifier:
             outcome = await self._run(case, reader)
         except Exception:
             log.exception("verification ended by an unexpected error")
-            outcome = failed("internal.error", case.phases)
+            outcome = Outcome(Result.FAILED, "internal.error", phases=case.phases)
         finally:
             case.cancel.set()
             case.wipe()
@@ -135,15 +140,22 @@ class Verifier:
         return outcome
 
     async def _run(self, case: Case, reader: Reading) -> Outcome:
-        steps = (self._obtain_key, self._capture, self._judge, self._compare, self._decide)
+        steps = (self._reach, self._obtain_key, self._capture, self._judge, self._compare, self._decide)
         try:
             async with self._cancellable():
                 for step in steps:
                     await step(case, reader)
         except (BridgeError, RenzhengError) as error:
-            log.info("verification failed: %s", error.code)
-            return failed(str(error.code), case.phases)
+            log.info("verification ended: %s", error.code)
+            # What was already found against the holder stands, also when the issuer cannot be told.
+            result = Result.REFUSED if case.fault else Result.FAILED
+            return Outcome(result, case.fault or str(error.code), phases=case.phases)
         return self._conclude(case)
+
+    async def _reach(self, case: Case, _reader: Reading) -> None:
+        """Ask nobody for anything while no decision can be had."""
+        with timed(case, "reach"):
+            await self._issuer.reach(deadline=asyncio.get_running_loop().time() + REACH_TIMEOUT)
 
     async def _obtain_key(self, case: Case, reader: Reading) -> None:
         """Wait for the machine-readable lines, where the chip asks for them."""
@@ -219,7 +231,7 @@ class Verifier:
         if case.fault or case.face is None:
             return
         fault = face_fault(case.face)
-        if fault and failed(fault, {}).result is Result.FAILED:
+        if fault and case.face.liveness.verdict is not LivenessVerdict.ATTACK:
             raise RenzhengError(fault, "the face evidence is not conclusive")
         case.fault = fault
 
@@ -266,7 +278,7 @@ class Verifier:
     def _conclude(self, case: Case) -> Outcome:
         decision, comparison = case.decision, case.comparison
         if decision is None:
-            return failed("internal.error", case.phases)
+            return Outcome(Result.FAILED, "internal.error", phases=case.phases)
         code = case.fault or ("" if decision.accepted else next(iter(decision.reasons), "issuer.refused"))
         return Outcome(
             result=Result.VERIFIED if not code else Result.REFUSED,

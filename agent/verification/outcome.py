@@ -15,20 +15,6 @@ class Result(StrEnum):
     FAILED = "failed"
 
 
-#: A code in one of these families says something about the document or the person, not about the machinery.
-_DECISIVE = frozenset(
-    {
-        "document.altered",
-        "document.cloned",
-        "document.untrusted",
-        "document.unproven",
-        "document.expired",
-        "face.mismatch",
-        "liveness.attack",
-    }
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of one verification. It holds nothing personal: the audit and the metrics keep it."""
@@ -50,8 +36,3 @@ class Outcome:
     def retry(self) -> bool:
         """Whether the person may simply try again."""
         return self.result is not Result.VERIFIED and lookup(self.code).retry
-
-
-def failed(code: str, phases: Mapping[str, float]) -> Outcome:
-    """The outcome of a verification that ended with `code` before the issuer decided."""
-    return Outcome(Result.REFUSED if code in _DECISIVE else Result.FAILED, code, phases=dict(phases))

@@ -7,7 +7,6 @@ import pytest
 
 from agent.biometrics.types import FaceEvidence, LivenessEvidence, LivenessVerdict, Template
 from agent.verification.judge import DocumentPolicy, document_fault, face_fault
-from agent.verification.outcome import Result, failed
 from firmware_bridge.document import Access, Check, CheckName, Document, DocumentKind, Holder, Verdict
 
 PASSED, FAILED = Check(Verdict.PASSED), Check(Verdict.FAILED)
@@ -86,8 +85,3 @@ def face(verdict: LivenessVerdict, *, template: bool = True, failure: str = "") 
 )
 def test_only_a_live_face_with_a_template_has_no_fault(evidence: FaceEvidence, code: str) -> None:
     assert face_fault(evidence) == code
-
-
-def test_a_verdict_on_the_person_is_a_refusal_and_a_fault_of_the_machine_is_not() -> None:
-    assert failed("document.cloned", {}).result is Result.REFUSED
-    assert failed("broker.unreachable", {}).result is Result.FAILED
