@@ -7,16 +7,20 @@ event that comes again gets its receipt again; the same identifier with another 
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from cryptography import x509
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
-from agent.wire import events
+from agent.wire import chain, events
+from agent.wire.errors import Fault, WireError
 from agent.wire.events import Event, EventBatch, Receipt, RefusedEvent
-from agent.wire.keys import PublicKey, Signer
+from agent.wire.keys import PublicKey, Signer, thumbprint
+from issuer import store
 
 CONFLICT = "event.conflict"
 
@@ -31,6 +35,8 @@ EVENTS = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("received_at", sa.BigInteger, nullable=False, index=True),
     sa.Column("digest", sa.LargeBinary, nullable=False),
+    #: How often it came: more than once means that receipts did not reach the terminal.
+    sa.Column("deliveries", sa.Integer, nullable=False, default=1),
     sa.Column("payload", sa.LargeBinary, nullable=False),
 )
 
@@ -44,6 +50,7 @@ class StoredEvent:
     kind: str
     created_at: int
     received_at: int
+    deliveries: int
     payload: bytes
 
 
@@ -70,7 +77,7 @@ class EventStore:
 
     def read(self, terminal: str | None = None, *, kind: str | None = None, last: int = 1000) -> list[StoredEvent]:
         """The newest `last` events, oldest of them first."""
-        columns = [EVENTS.c[name] for name in StoredEvent.__slots__]
+        columns = [EVENTS.c[field.name] for field in fields(StoredEvent)]
         query = sa.select(*columns).order_by(EVENTS.c.received_at.desc()).limit(last)
         query = query if terminal is None else query.where(EVENTS.c.terminal == terminal)
         query = query if kind is None else query.where(EVENTS.c.kind == kind)
@@ -91,7 +98,24 @@ class EventStore:
                     fresh.append(_columns(batch.terminal, item, digest, now))
             if fresh:
                 connection.execute(EVENTS.insert(), fresh)
+            if len(fresh) < len(batch.events):
+                _count_repeats(connection, batch, [row["event_id"] for row in fresh])
         return stored, conflicts
+
+
+def terminal_key(
+    engine: Engine, authority: x509.Certificate, terminal: str, certificates: tuple[bytes, ...]
+) -> PublicKey:
+    """The key of `terminal`, by its certificate chain (DER, leaf first), if it is enrolled and not revoked.
+
+    Raises:
+        WireError: `chain`.
+    """
+    attester = chain.attester(certificates, [authority], at=datetime.now(UTC))
+    state = store.key_state(engine, thumbprint(attester.public_key).hex())
+    if attester.terminal != terminal or state is None or state.terminal != terminal or state.revoked:
+        raise WireError(Fault.CHAIN, "not the key of an enrolled terminal of this name")
+    return attester.public_key
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -131,6 +155,15 @@ def _digests(connection: Connection, batch: EventBatch) -> dict[bytes, bytes]:
         EVENTS.c.terminal == batch.terminal, EVENTS.c.event_id.in_([item.event_id for item in batch.events])
     )
     return {bytes(row.event_id): bytes(row.digest) for row in connection.execute(query)}
+
+
+def _count_repeats(connection: Connection, batch: EventBatch, fresh: list[bytes]) -> None:
+    again = [item.event_id for item in batch.events if item.event_id not in fresh]
+    connection.execute(
+        EVENTS.update()
+        .where(EVENTS.c.terminal == batch.terminal, EVENTS.c.event_id.in_(again))
+        .values(deliveries=EVENTS.c.deliveries + 1)
+    )
 
 
 def _columns(terminal: str, item: Event, digest: bytes, now: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The running issuer: MQTT in, decisions out, an epoch every few seconds.
+"""The running issuer: MQTT in, decisions and receipts out, an epoch every few seconds.
 
 The network thread of paho only queues; one worker thread verifies (a request takes a few milliseconds). The queue is
 bounded: under a flood the newest requests wait at the broker (receive maximum), not in memory.
@@ -10,6 +10,8 @@ import queue
 import socket
 import ssl
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,9 +24,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from sqlalchemy.engine import Engine
 
 from agent.wire import topics
+from agent.wire.errors import WireError
 from issuer import policy, store, verifier
 from issuer.epoch_source import EpochSource
 from issuer.errors import IssuerError
+from issuer.events import EventDesk, EventStore, terminal_key
 from issuer.layout import Layout
 from issuer.verifier import REQUEST_ID_SIZE, Verifier
 
@@ -33,6 +37,16 @@ _LOG = logging.getLogger(__name__)
 _QUEUE = 1024
 _RECEIVE_MAXIMUM = 64
 _RECONNECT_CAP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What arrives on one topic, who answers it, and on which other. `take(terminal, correlation, payload)`."""
+
+    asked: topics.Topic
+    answered: topics.Topic
+    take: Callable[[str, bytes, bytes], bytes]
+    correlation: int = 0
 
 
 class Issuer:
@@ -52,7 +66,7 @@ class Issuer:
         self._host, self._port = url.hostname, url.port or 8883
         self._database = database or store.sqlite_url(self._layout.database)
         self._client_id = client_id
-        self._requests: queue.Queue[tuple[str, bytes, bytes]] = queue.Queue(_QUEUE)
+        self._requests: queue.Queue[tuple[_Route, str, bytes, bytes]] = queue.Queue(_QUEUE)
         self._stopping = threading.Event()
         self.connected = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -62,12 +76,12 @@ class Issuer:
         with store.opened(self._database) as engine:
             keys = verifier.load_keys(self._layout)
             source = EpochSource(engine, self._settings.name, self._settings.epoch_interval, keys.signing)
-            worker = Verifier(engine, self._settings, keys)
+            routes = self._routes(engine, keys)
             source.advance()
-            client = self._client(engine)
+            client = self._client(engine, routes)
             client.connect_async(self._host, self._port, keepalive=15, clean_start=True, properties=_connect())
             client.loop_start()
-            thread = threading.Thread(target=self._work, args=(client, worker), name="issuer-worker")
+            thread = threading.Thread(target=self._work, args=(client,), name="issuer-worker")
             thread.start()
             try:
                 self._tick(client, source)
@@ -87,20 +101,32 @@ class Issuer:
             if signed is not None:
                 _publish(client, topics.EPOCH, topics.EPOCH.of(), signed)
 
-    def _work(self, client: paho.Client, worker: Verifier) -> None:
+    def _routes(self, engine: Engine, keys: verifier.IssuerKeys) -> tuple[_Route, ...]:
+        worker = Verifier(engine, self._settings, keys)
+        known = functools.partial(terminal_key, engine, keys.evidence_authority)
+        desk = EventDesk(EventStore(engine), self._settings.name, keys.signing, known)
+        return (
+            _Route(topics.REQUEST, topics.DECISION, worker.answer, REQUEST_ID_SIZE),
+            _Route(topics.EVENT, topics.RECEIPT, lambda terminal, _correlation, data: desk.take(terminal, data)),
+        )
+
+    def _work(self, client: paho.Client) -> None:
         while not self._stopping.is_set():
             try:
-                terminal, correlation, sealed = self._requests.get(timeout=0.2)
+                route, terminal, correlation, payload = self._requests.get(timeout=0.2)
             except queue.Empty:
                 continue
             try:
-                decision = worker.answer(terminal, correlation, sealed)
-            except Exception:  # noqa: BLE001 - one request must not stop the others; unanswered, the terminal fails closed
-                _LOG.exception("%s %s could not be decided", terminal, correlation.hex())
+                answer = route.take(terminal, correlation, payload)
+            except WireError as error:
+                _LOG.warning("%s: a message was refused: %s", terminal, error)
                 continue
-            _publish(client, topics.DECISION, topics.DECISION.of(terminal), decision, correlation)
+            except Exception:  # noqa: BLE001 - one request must not stop the others; unanswered, the terminal fails closed
+                _LOG.exception("%s %s could not be answered", terminal, correlation.hex())
+                continue
+            _publish(client, route.answered, route.answered.of(terminal), answer, correlation)
 
-    def _client(self, engine: Engine) -> paho.Client:
+    def _client(self, engine: Engine, routes: tuple[_Route, ...]) -> paho.Client:
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=paho.MQTTv5)
         tls = ssl.create_default_context(cafile=self._layout.authority("transport").with_suffix(".pem"))
         tls.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -110,18 +136,25 @@ class Issuer:
         client.reconnect_delay_set(1, _RECONNECT_CAP)
         # As at the terminals: without this each answer waits 40 ms for Nagle's algorithm.
         client.on_socket_open = _no_delay
-        client.on_connect = functools.partial(self._on_connect, engine)
+        client.on_connect = functools.partial(self._on_connect, engine, routes)
         client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
+        client.on_message = functools.partial(self._on_message, routes)
         return client
 
     def _on_connect(
-        self, engine: Engine, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
+        self,
+        engine: Engine,
+        routes: tuple[_Route, ...],
+        client: paho.Client,
+        _data: Any,
+        _flags: Any,
+        reason: Any,
+        _properties: Any,
     ) -> None:
         if reason.is_failure:
             _LOG.error("the broker refused the issuer: %s", reason)
             return
-        client.subscribe(topics.REQUEST.shared_filter, options=SubscribeOptions(qos=topics.REQUEST.qos))
+        client.subscribe([(r.asked.shared_filter, SubscribeOptions(qos=r.asked.qos)) for r in routes])
         _publish(client, topics.EPOCH, topics.EPOCH.of(), store.newest_epochs(engine)[0].signed)
         _LOG.info("connected to %s:%d", self._host, self._port)
         self.connected.set()
@@ -131,16 +164,18 @@ class Issuer:
         if not self._stopping.is_set():
             _LOG.warning("the connection to the broker ended: %s", reason)
 
-    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        terminal = topics.REQUEST.terminal(message.topic)
+    def _on_message(
+        self, routes: tuple[_Route, ...], _client: paho.Client, _data: Any, message: paho.MQTTMessage
+    ) -> None:
+        route = next((route for route in routes if route.asked.terminal(message.topic)), None)
         correlation = bytes(getattr(message.properties, "CorrelationData", b"") or b"")
-        if not terminal or message.retain or len(correlation) != REQUEST_ID_SIZE:
-            _LOG.warning("a message on %r is no request", message.topic)
+        if route is None or message.retain or len(correlation) != route.correlation:
+            _LOG.warning("a message on %r is nothing that the issuer answers", message.topic)
             return
         try:
-            self._requests.put_nowait((terminal, correlation, bytes(message.payload)))
+            self._requests.put_nowait((route, route.asked.terminal(message.topic), correlation, bytes(message.payload)))
         except queue.Full:
-            _LOG.error("too many requests: one was dropped")
+            _LOG.error("too many messages: one was dropped")
 
 
 def _no_delay(_client: paho.Client, _data: Any, sock: object) -> None:

@@ -22,7 +22,8 @@ from agent.wire.keys import KeyRing, PublicKey, Signer
 from agent.wire.message import STRICT, Key, Message, Versioned
 
 MAX_EVENTS = 64
-PAYLOAD_LIMIT = 256 * 1024
+#: Below the broker's largest packet (256 KiB) with all that goes around it.
+PAYLOAD_LIMIT = 128 * 1024
 BATCH_LIMIT = PAYLOAD_LIMIT + 64 * 1024
 RECEIPT_LIMIT = 16 * 1024
 

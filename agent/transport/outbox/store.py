@@ -62,7 +62,7 @@ class Store:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("PRAGMA wal_autocheckpoint = 256")
+        self._db.execute("PRAGMA wal_autocheckpoint = 64")
         if self._db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise UnusableFileError("quick_check found damage")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()

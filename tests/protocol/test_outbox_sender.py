@@ -1,0 +1,152 @@
+"""Only the issuer's own receipt empties the outbox, through a real broker, and an idle outbox is silent."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.transport.issuer_client import mqtt_link
+from agent.transport.mqtt import MqttLink, Tls
+from agent.transport.outbox import Outbox, OutboxSender, Priority
+from agent.trust import identity
+from agent.trust.clock import Clock
+from agent.trust.identity import DeviceIdentity
+from agent.wire import events, topics
+from agent.wire.events import Receipt
+from agent.wire.keys import SoftwareSigner
+from issuer import certificates, store
+from issuer.events import EventStore, StoredEvent
+from tests.protocol.wire_stack import Stack, needs_broker, stack
+
+pytestmark = needs_broker
+KEY = bytes(32)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with stack(tmp_path_factory.mktemp("stack")) as made:
+        yield made
+
+
+@dataclass
+class Sending:
+    outbox: Outbox
+    identity: DeviceIdentity
+    link: MqttLink
+
+    async def until_empty(self, seconds: float = 5.0) -> None:
+        async with asyncio.timeout(seconds):
+            while (await self.outbox.fill()).rows:  # noqa: ASYNC110 - a receipt from another process empties it
+                await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def sending(world: Stack, terminal: str, state: Path) -> AsyncIterator[Sending]:
+    folder = world.layout.terminal(terminal)
+    loaded = identity.load(folder if folder.exists() else world.enroll(terminal))
+    link = mqtt_link(loaded, [world.url], online=b"online", offline=b"offline")
+    outbox = Outbox(state / "outbox.db", KEY)
+    sender = OutboxSender(outbox, link, loaded, clock=Clock(), patience=0.3)
+    link.start()
+    task = asyncio.create_task(sender.run())
+    try:
+        await link.wait_connected(5)
+        yield Sending(outbox, loaded, link)
+    finally:
+        task.cancel()
+        await link.stop()
+        await outbox.close()
+
+
+def stored(world: Stack, terminal: str) -> list[StoredEvent]:
+    with store.opened(store.sqlite_url(world.layout.database)) as engine:
+        return EventStore(engine).read(terminal)
+
+
+async def test_events_reach_the_issuer_and_leave_the_outbox(world: Stack, tmp_path: Path) -> None:
+    async with sending(world, "sender-1", tmp_path) as terminal:
+        for number in range(150):
+            await terminal.outbox.put("audit", bytes([number]), Priority.AUDIT)
+        await terminal.until_empty()
+    held = stored(world, "sender-1")
+    assert sorted(event.payload for event in held) == [bytes([n]) for n in range(150)]
+    assert {event.kind for event in held} == {"audit"}
+
+
+async def test_without_an_issuer_a_puback_removes_nothing(world: Stack, tmp_path: Path) -> None:
+    world.stop_issuer()
+    try:
+        async with sending(world, "sender-2", tmp_path) as terminal:
+            await terminal.outbox.put("audit", b"kept", Priority.AUDIT)
+            await asyncio.sleep(1.0)
+            assert (await terminal.outbox.fill()).rows == 1
+            world.start_issuer()
+            await terminal.until_empty(10)
+    finally:
+        world.start_issuer() if world.issuer is None else None
+    assert [event.payload for event in stored(world, "sender-2")] == [b"kept"]
+
+
+async def test_a_forged_or_foreign_receipt_removes_nothing(world: Stack, tmp_path: Path) -> None:
+    world.stop_issuer()
+    layout = world.layout
+    issuer_key = SoftwareSigner(certificates.load_key(layout.key("signing")))
+    forger = SoftwareSigner(ec.generate_private_key(ec.SECP256R1()))
+    mqtt = layout.key("mqtt")
+    attacker = MqttLink(
+        client_id="issuer",
+        brokers=[world.url],
+        tls=Tls(layout.authority("transport").with_suffix(".pem"), mqtt.with_suffix(".pem"), mqtt.with_suffix(".key")),
+    )
+    attacker.start()
+    try:
+        async with sending(world, "sender-3", tmp_path) as terminal:
+            await attacker.wait_connected(5)
+            event_id = await terminal.outbox.put("audit", b"kept", Priority.AUDIT)
+            for signer, issuer, name in (
+                (forger, "test-issuer", "sender-3"),
+                (issuer_key, "test-issuer", "sender-1"),
+                (issuer_key, "another-issuer", "sender-3"),
+            ):
+                receipt = Receipt(issuer=issuer, terminal=name, issued_at=int(time.time()), stored=(event_id,))
+                topic = topics.RECEIPT.of("sender-3")
+                await attacker.publish(topic, events.sign_receipt(receipt, signer), timeout=5)
+            await attacker.publish(topics.RECEIPT.of("sender-3"), b"\xff" * 100, timeout=5)
+            await asyncio.sleep(0.3)
+            assert (await terminal.outbox.fill()).rows == 1
+            honest = Receipt(issuer="test-issuer", terminal="sender-3", issued_at=int(time.time()), stored=(event_id,))
+            await attacker.publish(topics.RECEIPT.of("sender-3"), events.sign_receipt(honest, issuer_key), timeout=5)
+            await terminal.until_empty()
+    finally:
+        await attacker.stop()
+        world.start_issuer()
+
+
+async def test_the_same_identifier_with_other_content_is_refused_and_does_not_block(
+    world: Stack, tmp_path: Path
+) -> None:
+    async with sending(world, "sender-4", tmp_path) as terminal:
+        event_id = await terminal.outbox.put("audit", b"first", event_id=b"\x07" * 16)
+        await terminal.until_empty()
+        await terminal.outbox.put("audit", b"second", event_id=event_id)
+        await terminal.outbox.put("audit", b"third")
+        await terminal.until_empty()
+    assert sorted(event.payload for event in stored(world, "sender-4")) == [b"first", b"third"]
+
+
+async def test_an_idle_outbox_neither_reads_nor_writes(world: Stack, tmp_path: Path) -> None:
+    async with sending(world, "sender-5", tmp_path) as terminal:
+        await terminal.outbox.put("audit", b"one")
+        await terminal.until_empty()
+        keeper_store = terminal.outbox._keeper._store
+        assert keeper_store is not None
+        await asyncio.sleep(0.5)
+        statements: list[str] = []
+        keeper_store._db.set_trace_callback(statements.append)
+        await asyncio.sleep(1.5)
+        assert statements == []
