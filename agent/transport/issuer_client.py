@@ -36,6 +36,8 @@ _LOG = logging.getLogger(__name__)
 
 #: Answers to one request that may wait to be checked; whoever floods the topic gets no more of our memory.
 _MAX_ANSWERS = 16
+#: Seconds between two attempts while the broker says that no issuer listens.
+_ASK_AGAIN = 0.2
 
 
 def mqtt_link(
@@ -155,15 +157,22 @@ class IssuerClient:
             raise TransportError("issuer.request_too_large", str(error)) from error
 
     async def _ask(self, sealed: Sealed, request_id: bytes, remaining: "_Remaining") -> None:
-        await self._link.publish(
-            topics.REQUEST.of(self._identity.terminal),
-            sealed.data,
-            # Whole seconds on the wire: a decision after the deadline is of no use to anybody.
-            expiry=max(1, min(topics.REQUEST.expiry, round(remaining.seconds()))),
-            response_topic=topics.DECISION.of(self._identity.terminal),
-            correlation=request_id,
-            timeout=remaining.seconds(),
-        )
+        """Publish; again while no issuer listens (the broker tells), as after a restart of the broker."""
+        while True:
+            heard = await self._link.publish(
+                topics.REQUEST.of(self._identity.terminal),
+                sealed.data,
+                # Whole seconds on the wire: a decision after the deadline is of no use to anybody.
+                expiry=max(1, min(topics.REQUEST.expiry, round(remaining.seconds()))),
+                response_topic=topics.DECISION.of(self._identity.terminal),
+                correlation=request_id,
+                timeout=remaining.seconds(),
+            )
+            if heard:
+                return
+            if remaining.seconds() < _ASK_AGAIN:
+                raise TransportError("issuer.silent", "no issuer listens at the broker")
+            await asyncio.sleep(_ASK_AGAIN)
 
     def _answered(self, message: Incoming) -> None:
         answers = self._pending.get(message.correlation)

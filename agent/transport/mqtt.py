@@ -35,6 +35,7 @@ _USE_ANOTHER, _SERVER_MOVED = 0x9C, 0x9D
 _REFUSED = {0x80, 0x81, 0x82, 0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}
 _TAKEN_OVER = 0x8E
 _QUOTA = 0x97
+_NO_SUBSCRIBERS = 0x10
 #: X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED: the clock is as suspect as the certificate.
 _NOT_VALID_NOW = {9, 10}
 
@@ -138,8 +139,10 @@ class MqttLink:
         response_topic: str = "",
         correlation: bytes = b"",
         timeout: float,
-    ) -> None:
+    ) -> bool:
         """Publish now and wait for the broker's acknowledgement (QoS 1). Nothing is queued while the link is down.
+
+        False when the broker says that nobody subscribes to the topic; True otherwise.
 
         Raises:
             TransportError: `broker.unreachable` (down, or no acknowledgement in time) or `broker.forbidden`.
@@ -158,11 +161,12 @@ class MqttLink:
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise TransportError("broker.unreachable", "the link to the broker broke")
         if qos == 0:
-            return
+            return True
         reason = await self._published.of(info.mid, timeout)
         if reason.is_failure:
             code = "broker.busy" if reason.value == _QUOTA else "broker.forbidden"
             raise TransportError(code, f"the broker refused the message: {reason}")
+        return bool(reason.value != _NO_SUBSCRIBERS)
 
     # ---- one connection after another ----
 

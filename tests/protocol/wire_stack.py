@@ -41,6 +41,8 @@ class Stack:
 
     root: Path
     port: int = field(default_factory=free_port)
+    #: Lines added to the broker's access rules.
+    extra_rules: str = ""
     broker: subprocess.Popen[bytes] | None = None
     issuer: subprocess.Popen[bytes] | None = None
 
@@ -54,8 +56,9 @@ class Stack:
 
     def start_broker(self) -> None:
         configuration = broker_module.config(self.root, self.port, user="root" if os.geteuid() == 0 else "")
-        log = (self.root / "broker.log").open("ab")
-        with log:
+        with (self.root / "broker" / "acl.conf").open("a", encoding="utf-8") as rules:
+            rules.write(self.extra_rules)
+        with (self.root / "broker.log").open("ab") as log:
             self.broker = subprocess.Popen([MOSQUITTO, "-c", configuration], stdout=log, stderr=log)
         _until(lambda: _listens(self.port), self.root / "broker.log")
 
@@ -83,8 +86,8 @@ class Stack:
 
 
 @contextlib.contextmanager
-def stack(root: Path, *, epoch_interval: int = 1, store: str = "[]") -> Iterator[Stack]:
-    made = Stack(root)
+def stack(root: Path, *, epoch_interval: int = 1, store: str = "[]", extra_rules: str = "") -> Iterator[Stack]:
+    made = Stack(root, extra_rules=extra_rules)
     layout = pki.create(root, "test-issuer")
     text = layout.policy.read_text("utf-8")
     text = text.replace("epoch_interval = 5", f"epoch_interval = {epoch_interval}").replace(
