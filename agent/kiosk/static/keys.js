@@ -20,11 +20,13 @@ export function drawKeys(place, field, { letters, erase }) {
     if (field.value.length < field.maxLength) field.value += text;
     changed(field);
   };
-  const remove = key(erase, () => {
+  const remove = key("", () => {
     field.value = field.value.slice(0, -1);
     changed(field);
   });
   remove.className = "delete";
+  remove.setAttribute("aria-label", erase);
+  remove.append(drawErase());
   place.classList.toggle("digits", !letters);
   place.replaceChildren();
   if (!letters) {
@@ -38,6 +40,17 @@ export function drawKeys(place, field, { letters, erase }) {
     place.append(...buttons);
   });
   place.append(remove);
+}
+
+function drawErase() {
+  const make = (name, attributes) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    return element;
+  };
+  const picture = make("svg", { viewBox: "0 0 32 24", "aria-hidden": "true" });
+  picture.append(make("path", { d: "M10 3h18v18H10l-8-9zM15 8.500l7 7m0-7-7 7" }));
+  return picture;
 }
 
 function changed(field) {

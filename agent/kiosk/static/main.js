@@ -79,7 +79,7 @@ function showProgress() {
 
 function showWords() {
   const guidance = state.guidance || "look_here";
-  const failure = state.failure ? sayFailure(state.failure) : "";
+  const failure = state.failure ? sayFailure(state.failure) : state.stage === "out_of_order" ? say("out_of_order_body") : "";
   const code = state.number ? say("code", { number: state.number }) : "";
   byId("guidance").textContent = say(guidance);
   byId("guidance-more").textContent = say(`${guidance}_more`);
@@ -99,7 +99,7 @@ function prompt(text) {
 
 let shownCode = 0;
 function showCode() {
-  byId("scan").hidden = !state.code;
+  byId("scan").hidden = byId("code").hidden = !state.code;
   if (!state.code || state.stage !== "idle" || state.code === shownCode) return;
   shownCode = state.code;
   byId("code").src = `/code.svg?${shownCode}`;
