@@ -188,9 +188,9 @@ def seq_of(record: Mapping[str, object]) -> int:
         ValueError: it has none.
     """
     seq = record["seq"]
-    if not isinstance(seq, int):
-        raise ValueError("no number")
-    return seq
+    if isinstance(seq, int):
+        return seq
+    raise ValueError("no number")
 
 
 def digest_of(line: bytes) -> str:

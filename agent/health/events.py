@@ -51,8 +51,8 @@ PART_DOWN = _event(
     logging.WARNING,
     "part code",
     "{part} is down: {code}",
-    "The part is tried again by itself and the rest goes on serving. The manual page renzheng-failures(7) has the cause "
-    "and the remedy of the code.",
+    "The part is tried again by itself and the rest goes on serving. The manual page renzheng-failures(7) has the "
+    "cause and the remedy of the code.",
 )
 PART_UP = _event("part.up", logging.INFO, "part seconds", "{part} is back after {seconds} s", "Nothing to do.")
 PART_RESTARTED = _event(

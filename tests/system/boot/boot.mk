@@ -1,0 +1,1 @@
+# Boot tests: Debian roots under systemd-nspawn.
