@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from firmware_bridge.errors import Code
+
 
 class DocumentKind(StrEnum):
     """The documents that a terminal reads."""
@@ -47,10 +49,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One verdict with its reason (no personal data in it)."""
+    """One verdict with its reason (no personal data in it) and, unless it passed, the failure code that fits it."""
 
     verdict: Verdict
     reason: str = ""
+    code: Code | None = None
 
     @property
     def passed(self) -> bool:

@@ -28,6 +28,7 @@ class Code(StrEnum):
     DOCUMENT_ALTERED = "document.altered"
     DOCUMENT_CLONED = "document.cloned"
     DOCUMENT_UNTRUSTED = "document.untrusted"
+    DOCUMENT_EXPIRED = "document.expired"
     DOCUMENT_CANCELLED = "document.cancelled"
 
 
@@ -37,6 +38,9 @@ class BridgeError(Exception):
     def __init__(self, code: Code, text: str) -> None:
         super().__init__(text)
         self.code = code
+        #: Timed log of the exchanges that led here, cut so that no personal data is in it; and the steps begun.
+        self.trace: tuple[str, ...] = ()
+        self.steps: tuple[str, ...] = ()
 
 
 class ReaderError(BridgeError):

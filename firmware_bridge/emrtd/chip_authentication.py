@@ -1,0 +1,105 @@
+"""Chip authentication: does the chip hold the private key that its issuer vouches for (ICAO Doc 9303-11, 6.2)?
+
+A copied chip has the public key and not the private one: after the agreement it cannot speak under the new keys.
+"""
+
+from typing import Any
+
+from asn1crypto import keys as asn1_keys
+
+from firmware_bridge.apdu import status, tlv
+from firmware_bridge.apdu.channel import Channel
+from firmware_bridge.apdu.command import Command
+from firmware_bridge.apdu.secure import SecureChannel
+from firmware_bridge.emrtd import curves, keys, signatures
+from firmware_bridge.emrtd.agreement import CurveAgreement, GroupAgreement
+from firmware_bridge.emrtd.domain_parameters import GROUPS
+from firmware_bridge.emrtd.keys import CipherName
+from firmware_bridge.emrtd.security_infos import (
+    ChipAuthenticationInfo,
+    ChipAuthenticationKey,
+    SecurityInfos,
+    oid_bytes,
+)
+from firmware_bridge.errors import Code, DocumentError
+
+_STRENGTH = (CipherName.TRIPLE_DES, CipherName.AES_128, CipherName.AES_192, CipherName.AES_256)
+
+
+def choose(infos: SecurityInfos) -> tuple[ChipAuthenticationInfo, ChipAuthenticationKey] | None:
+    """The strongest protocol with its key; a key without protocol means 3DES (Doc 9303-11, 9.2.5)."""
+    found: list[tuple[ChipAuthenticationInfo, ChipAuthenticationKey]] = []
+    for key in infos.chip_keys:
+        protocols = [i for i in infos.chip_authentication if i.elliptic == key.elliptic and i.key_id == key.key_id]
+        if not protocols and not infos.chip_authentication:
+            oid = f"0.4.0.127.0.7.2.2.3.{2 if key.elliptic else 1}.1"
+            protocols = [ChipAuthenticationInfo(oid, key.elliptic, CipherName.TRIPLE_DES, key.key_id)]
+        found += [(protocol, key) for protocol in protocols]
+    return max(found, key=lambda pair: _STRENGTH.index(pair[0].cipher), default=None)
+
+
+def public_key(key: ChipAuthenticationKey) -> tuple[Any, Any]:
+    """The agreement and the chip's static element.
+
+    Raises:
+        DocumentError: for a key outside the standard domains, or off its curve.
+    """
+    try:
+        info = asn1_keys.PublicKeyInfo.load(key.key)
+        if key.elliptic:
+            curve, point = signatures.elliptic_point(info)
+            return CurveAgreement(curve), point
+        tag, value = tlv.parse(key.key)[0][:2]
+        parameters, bits = tlv.parse(value)
+        numbers = [item.value for item in tlv.parse(tlv.parse(parameters.value)[1].value)]
+        prime = int.from_bytes(numbers[0], "big")
+        group = next((group for group in GROUPS.values() if group.p == prime), None)
+        if group is None or tag != 0x30 or int.from_bytes(numbers[1], "big") != group.g:
+            raise signatures.unsupported("chip authentication in a group that is not standard")
+        agreement = GroupAgreement(group)
+        return agreement, agreement.decode(tlv.require(bits.value[1:], 0x02).lstrip(b"\x00"))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise signatures.unsupported("a chip authentication key that cannot be parsed") from error
+
+
+def establish(
+    channel: SecureChannel, plain: Channel, info: ChipAuthenticationInfo, key: ChipAuthenticationKey
+) -> SecureChannel:
+    """Agree on new session keys with the chip's static key; the caller proves them by one more command.
+
+    Raises:
+        DocumentError: `document.cloned` if the chip refuses what its own data announces.
+    """
+    group, static = public_key(key)
+    private, public = group.generate()
+    encoded = group.encode(public)
+    secret = group.secret(group.power(private, static))
+    identifier = b"" if info.key_id is None else tlv.encode(0x84, _key_id(info.key_id))
+    if info.cipher is CipherName.TRIPLE_DES:
+        _demand(channel, Command(0x00, 0x22, 0x41, 0xA6, tlv.encode(0x91, encoded) + identifier))
+    else:
+        _demand(channel, Command(0x00, 0x22, 0x41, 0xA4, tlv.encode(0x80, oid_bytes(info.oid)) + identifier))
+        _demand(
+            channel,
+            Command(0x00, 0x86, 0x00, 0x00, tlv.encode(0x7C, tlv.encode(0x80, encoded)), 256),
+        )
+    return SecureChannel(plain, keys.suite(secret, info.cipher))
+
+
+def _key_id(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8 or 1, "big")
+
+
+def _demand(channel: SecureChannel, command: Command) -> None:
+    sw = channel.transmit(command).sw
+    if sw != status.OK:
+        raise DocumentError(Code.DOCUMENT_CLONED, f"the chip refuses chip authentication: {status.meaning(sw)}")
+
+
+def verify_mapping(chip_data: bytes, mapping_key: bytes, key: ChipAuthenticationKey) -> bool:
+    """PACE with chip authentication mapping: whether the mapping key was made with the static key (4.4.3.5.2)."""
+    group, static = public_key(key)
+    if not isinstance(group, CurveAgreement):
+        return False
+    curve = group.curve
+    return curves.multiply(curve, int.from_bytes(chip_data, "big"), static) == curves.decode(curve, mapping_key)

@@ -1,0 +1,120 @@
+"""Trust material as files: certificates and CRLs in PEM or DER, ICAO master lists (ICAO Doc 9303-12, 9)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asn1crypto import core, crl, pem, x509
+
+from firmware_bridge.emrtd import signed_data
+from firmware_bridge.emrtd.signed_data import malformed
+from firmware_bridge.errors import DocumentError
+
+MASTER_LIST = "2.23.136.1.1.2"
+_MAX_FILE = 32 << 20
+_PARSE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one file holds."""
+
+    kind: str
+    certificates: Sequence[x509.Certificate] = ()
+    revocation_lists: Sequence[crl.CertificateList] = ()
+
+
+class _CertificateSet(core.SetOf):  # type: ignore[misc]  # asn1crypto has no types
+    _child_spec = x509.Certificate
+
+
+class _MasterList(core.Sequence):  # type: ignore[misc]
+    _fields = [("version", core.Integer), ("certificates", _CertificateSet)]  # noqa: RUF012
+
+
+def parse_file(file: Path) -> Found:
+    """Parse a file of trust material.
+
+    Raises:
+        DocumentError: `document.malformed` if it is nothing of the kind, or a master list whose signature is wrong.
+        OSError: the file cannot be read.
+    """
+    if file.stat().st_size > _MAX_FILE:
+        raise malformed("a file that is too large for trust material")
+    return parse_bytes(file.read_bytes())
+
+
+def parse_bytes(data: bytes) -> Found:
+    """As `parse_file`, for bytes."""
+    if pem.detect(data):
+        return _parse_pem(data)
+    for parse in (_certificate, _crl, _master_list):
+        found = parse(data)
+        if found is not None:
+            return found
+    raise malformed("no certificate, revocation list or master list")
+
+
+def _parse_pem(data: bytes) -> Found:
+    certificates: list[x509.Certificate] = []
+    lists: list[crl.CertificateList] = []
+    try:
+        for _name, _headers, der in pem.unarmor(data, multiple=True):
+            found = parse_bytes(der)
+            certificates += found.certificates
+            lists += found.revocation_lists
+    except ValueError as error:
+        raise malformed("a PEM file that cannot be parsed") from error
+    return Found("PEM", certificates, lists)
+
+
+def _certificate(data: bytes) -> Found | None:
+    try:
+        certificate = x509.Certificate.load(data)
+        force(certificate)
+    except _PARSE_ERRORS:
+        return None
+    return Found("certificate", [certificate])
+
+
+def force(certificate: x509.Certificate) -> None:
+    """Parse what the rest relies on, so that a broken certificate fails here and nowhere later.
+
+    Raises:
+        ValueError: and its relatives, from the parser.
+    """
+    _ = certificate.subject.native, certificate.issuer.native, certificate.serial_number
+    _ = certificate.not_valid_before, certificate.not_valid_after, certificate.public_key.native
+    _ = certificate.key_identifier, certificate.authority_key_identifier, certificate.key_usage_value
+    _ = certificate.basic_constraints_value, certificate["signature_value"].native
+
+
+def _crl(data: bytes) -> Found | None:
+    try:
+        revocations = crl.CertificateList.load(data)
+        _ = revocations.issuer.native, revocations["tbs_cert_list"]["revoked_certificates"].native
+    except _PARSE_ERRORS:
+        return None
+    return Found("revocation list", (), [revocations])
+
+
+def _master_list(data: bytes) -> Found | None:
+    try:
+        signed = signed_data.parse(data)
+    except DocumentError:
+        return None
+    if signed.content_type != MASTER_LIST:
+        raise malformed(f"signed data of type {signed.content_type}, not a master list")
+    if signed_data.verify(signed) is None:
+        raise malformed("a master list whose signature is wrong")
+    certificates = []
+    try:
+        for certificate in _MasterList.load(signed.content)["certificates"]:
+            try:
+                force(certificate)
+            except _PARSE_ERRORS:
+                continue
+            certificates.append(certificate)
+    except _PARSE_ERRORS as error:
+        raise malformed("a master list that cannot be parsed") from error
+    return Found("master list", certificates)

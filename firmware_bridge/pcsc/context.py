@@ -1,0 +1,155 @@
+"""The few PC/SC calls that are used, each with an error of our own (PC/SC part 5, through pcsc-lite)."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import NamedTuple
+
+from smartcard import scard
+
+from firmware_bridge.errors import BridgeError, Code, DocumentError, ReaderError
+
+_MASK = 0xFFFFFFFF
+
+_SERVICE = {
+    scard.SCARD_E_NO_SERVICE,
+    scard.SCARD_E_SERVICE_STOPPED,
+    scard.SCARD_F_COMM_ERROR,
+    scard.SCARD_E_INVALID_HANDLE,
+    scard.SCARD_F_INTERNAL_ERROR,
+}
+_GONE = {scard.SCARD_E_UNKNOWN_READER, scard.SCARD_E_READER_UNAVAILABLE, scard.SCARD_E_NO_READERS_AVAILABLE}
+_REMOVED = {scard.SCARD_W_REMOVED_CARD, scard.SCARD_E_NO_SMARTCARD, scard.SCARD_W_RESET_CARD}
+_SILENT = {scard.SCARD_W_UNRESPONSIVE_CARD, scard.SCARD_W_UNPOWERED_CARD, scard.SCARD_E_PROTO_MISMATCH}
+_REFUSED = {scard.SCARD_W_SECURITY_VIOLATION, scard.SCARD_E_NO_ACCESS}
+
+
+class State(NamedTuple):
+    """A reader's state as pcscd tells it."""
+
+    present: bool
+    mute: bool
+    gone: bool
+    raw: int
+    atr: bytes
+
+
+def failure(result: int, doing: str) -> BridgeError:
+    """The error for a PC/SC return code."""
+    number = result & _MASK
+    known = {code & _MASK for code in _SERVICE}
+    text = f"{doing}: {scard.SCardGetErrorMessage(result)} (0x{number:08X})"
+    if number in known:
+        return ReaderError(Code.READER_SERVICE, text)
+    for group, code in ((_GONE, Code.READER_GONE), (_REFUSED, Code.READER_REFUSED)):
+        if number in {value & _MASK for value in group}:
+            return ReaderError(code, text)
+    if number == scard.SCARD_E_SHARING_VIOLATION & _MASK:
+        return ReaderError(Code.READER_BUSY, text)
+    if number in {value & _MASK for value in _REMOVED}:
+        return DocumentError(Code.DOCUMENT_REMOVED, text)
+    if number in {value & _MASK for value in _SILENT}:
+        return DocumentError(Code.DOCUMENT_SILENT, text)
+    return ReaderError(Code.READER_PROTOCOL, text)
+
+
+class Context:
+    """One resource manager context; a new one is needed after every restart of pcscd."""
+
+    def __init__(self) -> None:
+        result, self.handle = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
+        if result != scard.SCARD_S_SUCCESS:
+            raise failure(result, "no smart card service")
+
+    def close(self) -> None:
+        """Release the context."""
+        with contextlib.suppress(Exception):
+            scard.SCardReleaseContext(self.handle)
+
+    def cancel(self) -> None:
+        """End a `wait` that another thread is in."""
+        scard.SCardCancel(self.handle)
+
+    def readers(self) -> list[str]:
+        """Names of the readers that are there."""
+        result, names = scard.SCardListReaders(self.handle, [])
+        if result & _MASK == scard.SCARD_E_NO_READERS_AVAILABLE & _MASK:
+            return []
+        if result != scard.SCARD_S_SUCCESS:
+            raise failure(result, "readers cannot be listed")
+        return list(names)
+
+    def wait(self, known: dict[str, int], milliseconds: int) -> dict[str, State] | None:
+        """The new states once one differs from `known`; None after `milliseconds` without a change."""
+        result, states = scard.SCardGetStatusChange(self.handle, milliseconds, list(known.items()))
+        if result & _MASK in {scard.SCARD_E_TIMEOUT & _MASK, scard.SCARD_E_CANCELLED & _MASK}:
+            return None
+        if result != scard.SCARD_S_SUCCESS:
+            raise failure(result, "the reader's state")
+        return {name: _state(raw, bytes(atr)) for name, raw, atr in states}
+
+
+def _state(raw: int, atr: bytes) -> State:
+    return State(
+        present=bool(raw & scard.SCARD_STATE_PRESENT),
+        mute=bool(raw & scard.SCARD_STATE_MUTE),
+        gone=bool(raw & (scard.SCARD_STATE_UNKNOWN | scard.SCARD_STATE_UNAVAILABLE | scard.SCARD_STATE_IGNORE)),
+        raw=raw & ~scard.SCARD_STATE_CHANGED,
+        atr=atr,
+    )
+
+
+def list_readers() -> list[str]:
+    """Names of the PC/SC readers of this machine.
+
+    Raises:
+        ReaderError: `reader.service` if pcscd is not there.
+    """
+    context = Context()
+    try:
+        return context.readers()
+    finally:
+        context.close()
+
+
+class Card:
+    """A connection to the card in a reader."""
+
+    def __init__(self, context: Context, reader: str, *, exclusive: bool) -> None:
+        protocols = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
+        mode = scard.SCARD_SHARE_EXCLUSIVE if exclusive else scard.SCARD_SHARE_SHARED
+        result, self._handle, protocol = scard.SCardConnect(context.handle, reader, mode, protocols)
+        if exclusive and result & _MASK == scard.SCARD_E_SHARING_VIOLATION & _MASK:
+            exclusive = False
+            result, self._handle, protocol = scard.SCardConnect(
+                context.handle, reader, scard.SCARD_SHARE_SHARED, protocols
+            )
+        if result != scard.SCARD_S_SUCCESS:
+            raise failure(result, "the card cannot be connected")
+        self._failed = False
+        if not exclusive:
+            # A transaction keeps other programs off the card for as long as this connection lasts.
+            scard.SCardBeginTransaction(self._handle)
+        self._pci = scard.SCARD_PCI_T1 if protocol == scard.SCARD_PROTOCOL_T1 else scard.SCARD_PCI_T0
+        result, _reader, _state, _protocol, atr = scard.SCardStatus(self._handle)
+        self.atr = bytes(atr) if result == scard.SCARD_S_SUCCESS else b""
+
+    def send_and_receive(self, apdu: bytes) -> tuple[bytes, int]:
+        """One exchange; blocks for as long as the card is silent."""
+        result, answer = scard.SCardTransmit(self._handle, self._pci, list(apdu))
+        if result != scard.SCARD_S_SUCCESS:
+            self._failed = True
+            raise failure(result, "the card does not answer")
+        if len(answer) < 2:
+            # vpcd and some drivers report a card that left in the middle of a command as an empty answer.
+            self._failed = True
+            raise DocumentError(Code.DOCUMENT_REMOVED, "the card left in the middle of a command")
+        data = bytes(answer)
+        return data[:-2], int.from_bytes(data[-2:], "big")
+
+    def close(self) -> None:
+        """Let the card go; it forgets its session."""
+        # A reset that fails leaves pcscd blind to a card that is put back at once.
+        disposition = scard.SCARD_LEAVE_CARD if self._failed else scard.SCARD_RESET_CARD
+        with contextlib.suppress(Exception):
+            scard.SCardDisconnect(self._handle, disposition)

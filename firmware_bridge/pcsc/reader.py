@@ -1,0 +1,136 @@
+"""`PcscReader`: the document reader for chips behind pcscd."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from firmware_bridge.document import Document
+from firmware_bridge.emrtd.reading import read_chip
+from firmware_bridge.emrtd.trust import TrustStore
+from firmware_bridge.errors import BridgeError, Code, DocumentError, ReaderError
+from firmware_bridge.pcsc.context import Card, Context
+from firmware_bridge.pcsc.monitor import Monitor
+from firmware_bridge.pcsc.worker import Worker
+from firmware_bridge.reader import ReaderEvent, ReadRequest
+
+#: Seconds that one command may take: chips delay their answer after wrong keys, drivers give up at about five.
+SILENCE = 6.0
+_CONNECT = 3.0
+
+
+class PcscReader:
+    """Reads eMRTDs in the first PC/SC reader whose name contains `match`.
+
+    `wait` and `read` belong to one thread; `close` may come from any.
+    """
+
+    def __init__(
+        self,
+        store: TrustStore,
+        *,
+        match: str = "",
+        name: str = "pcsc",
+        exclusive: bool = True,
+        silence: float = SILENCE,
+        full_trace: bool = False,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            store: the CSCA certificates to believe.
+            match: a part of the PC/SC reader's name; the empty string takes the first.
+            name: the reader's name in settings and events.
+            exclusive: keep other programs off the card; where that is refused, a transaction does.
+            silence: seconds without an answer after which a card counts as silent.
+            full_trace: keep whole APDUs in the log of a failed read (they hold personal data).
+            now: the present, for expiry dates.
+        """
+        self._store = store
+        self._match = match
+        self._name = name
+        self._exclusive = exclusive
+        self._silence = silence
+        self._full_trace = full_trace
+        self._now = now
+        self._monitor = Monitor(match)
+
+    @property
+    def name(self) -> str:
+        """See `DocumentReader.name`."""
+        return self._name
+
+    def wait(self, timeout: float) -> ReaderEvent | None:
+        """See `DocumentReader.wait`."""
+        kind = self._monitor.wait(timeout)
+        return None if kind is None else ReaderEvent(kind, self._name)
+
+    def close(self) -> None:
+        """See `DocumentReader.close`."""
+        self._monitor.close()
+
+    def read(self, request: ReadRequest) -> Document:
+        """See `DocumentReader.read`; the checks of the document hold every verdict on its authenticity.
+
+        Raises:
+            BridgeError: a chip that could not be read to its end; `trace` is its log.
+        """
+        deadline = time.monotonic() + request.timeout
+        worker = Worker(f"{self._name}-card")
+        try:
+            connection = worker.call(self._connect, timeout=min(_CONNECT, request.timeout), cancel=request.cancel)
+            context, card = connection
+            transport = _Deadline(worker, card, request, deadline, self._silence)
+            try:
+                return read_chip(
+                    transport, request, self._store, atr=card.atr, now=self._now(), full_trace=self._full_trace
+                )
+            finally:
+                if not worker.stuck:
+                    worker.call(_release, context, card, timeout=_CONNECT)
+        except BridgeError as error:
+            if error.code is Code.DOCUMENT_SILENT and time.monotonic() >= deadline:
+                error.code = Code.DOCUMENT_TIMEOUT
+            raise
+        finally:
+            worker.close()
+
+    def _connect(self) -> tuple[Context, Card]:
+        context = Context()
+        try:
+            reader = next((name for name in context.readers() if self._match in name), None)
+            if reader is None:
+                raise ReaderError(Code.READER_GONE, "no reader of that name is connected")
+            return context, Card(context, reader, exclusive=self._exclusive)
+        except BridgeError:
+            context.close()
+            raise
+
+
+def _release(context: Context, card: Card) -> None:
+    card.close()
+    context.close()
+
+
+class _Deadline:
+    """A card whose every exchange is bounded by the read's deadline and ends with its cancellation."""
+
+    def __init__(self, worker: Worker, card: Card, request: ReadRequest, deadline: float, silence: float) -> None:
+        self._worker = worker
+        self._card = card
+        self._cancel = request.cancel
+        self._deadline = deadline
+        self._silence = silence
+
+    def send_and_receive(self, apdu: bytes) -> tuple[bytes, int]:
+        """See `Transport.send_and_receive`."""
+        left = self._deadline - time.monotonic()
+        if self._cancel.is_set():
+            raise DocumentError(Code.DOCUMENT_CANCELLED, "the read was cancelled")
+        if left <= 0:
+            raise DocumentError(Code.DOCUMENT_TIMEOUT, "the read took longer than it may")
+        return self._worker.call(
+            self._card.send_and_receive, apdu, timeout=min(left, self._silence), cancel=self._cancel
+        )
