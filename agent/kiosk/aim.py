@@ -1,4 +1,4 @@
-"""How well the camera is aimed, measured on its preview: light, its spread, and sharpness, for whoever turns the lens."""
+"""How well the camera is aimed, measured on its preview: light and sharpness, for whoever turns the lens."""
 
 import io
 from dataclasses import dataclass

@@ -1,14 +1,12 @@
-"""What the page shows now, as one event that holds all of it; and the timers that bring the page back to idle."""
+"""What the page shows now, as one event that holds all of it."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from agent.verification.screen import Screen, Screens, Stage
+from agent.verification.screen import Screen, Screens
 
-#: Seconds that an ending stays before the page returns to idle and wipes.
-REST: Mapping[Stage, float] = {Stage.VERIFIED: 6.0, Stage.REFUSED: 12.0, Stage.TRY_AGAIN: 10.0}
 #: A page that hears nothing for a few of these takes the agent for gone.
 BEAT = 2.0
 
@@ -35,13 +33,11 @@ def describe(screen: Screen, serial: int, code: int) -> bytes:
 class Board:
     """Follows the screens and tells each open page; a slow page misses screens in between, never the last."""
 
-    def __init__(self, screens: Screens, rest: Mapping[Stage, float] = REST) -> None:
+    def __init__(self, screens: Screens) -> None:
         self._screens = screens
-        self._rest = rest
         self._serial = 0
         self._code = 0
         self._pages: set[asyncio.Event] = set()
-        self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     @property
@@ -56,8 +52,7 @@ class Board:
 
     async def follow(self) -> None:
         """Tell the pages of each screen, until cancelled."""
-        async for screen in self._screens.watch():
-            self._arm(screen)
+        async for _screen in self._screens.watch():
             self._tell()
 
     def show_code(self, code: int) -> None:
@@ -66,7 +61,7 @@ class Board:
         self._tell()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The screen now and whenever it changes, in the format of server-sent events, with a beat when nothing does."""
+        """The screen now, whenever it changes, and at every beat: server-sent events."""
         changed = asyncio.Event()
         self._pages.add(changed)
         try:
@@ -79,26 +74,11 @@ class Board:
             self._pages.discard(changed)
 
     def close(self) -> None:
-        """Stop the timer and end the pages' streams."""
+        """End the pages' streams."""
         self._closed = True
-        self._disarm()
         self._tell()
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
 
     def _tell(self) -> None:
         self._serial += 1
         for changed in self._pages:
             changed.set()
-
-    def _arm(self, screen: Screen) -> None:
-        self._disarm()
-        seconds = self._rest.get(screen.stage)
-        if seconds is not None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._return_to_idle, screen)
-
-    def _return_to_idle(self, ended: Screen) -> None:
-        if self._screens.current is ended:
-            self._screens.show(Screen(Stage.IDLE))

@@ -1,7 +1,7 @@
 """What is typed on the page becomes the key of a chip: three fields of the MRZ, each with its check digit, or the CAN.
 
-Fields are copied as they are printed in the machine readable zone (ICAO Doc 9303-3, 4.9; 9303-4, 4.2.2), so that a wrong
-character is told at once and not after a read that fails.
+Fields are copied as they are printed in the machine readable zone (ICAO Doc 9303-3, 4.9; 9303-4, 4.2.2), so that a
+wrong character is told at once and not after a read that fails.
 """
 
 from datetime import date
@@ -44,7 +44,9 @@ class TypedCan(_Typed):
     can: str = Field(pattern=r"^[0-9]{6}$", repr=False)
 
 
-Typed: TypeAdapter[TypedMrz | TypedCan] = TypeAdapter(Annotated[TypedMrz | TypedCan, Field(discriminator="kind")])
+Typed: TypeAdapter[TypedMrz | TypedCan] = TypeAdapter(
+    Annotated[TypedMrz | TypedCan, Field(discriminator="kind")], config=ConfigDict(hide_input_in_errors=True)
+)
 
 
 def key_from(typed: TypedMrz | TypedCan, today: date) -> AccessKey:

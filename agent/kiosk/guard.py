@@ -7,10 +7,9 @@ or another Origin, and never the cookie, which is SameSite=Strict and new at eve
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 COOKIE = "renzheng-page"
 HEADERS = {
@@ -29,8 +28,6 @@ HEADERS = {
 }
 #: What a browser may load before it holds the cookie.
 _OPEN = frozenset({"/", "/operator"})
-
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 
 def guard(port: int) -> Middleware:

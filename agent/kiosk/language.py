@@ -1,7 +1,7 @@
 """The languages of the page: one TOML file each in `languages/`, and nothing else to add one.
 
-A file has a name, a direction, a speech tag, the page's own sentences under `[page]`, and, for languages beyond those of
-the failure catalogue, the sentences for failures under `[failures]`. What a file leaves out is said in English.
+A file has a name, a direction, a speech tag, the page's own sentences under `[page]`, and, for languages beyond those
+of the failure catalogue, the sentences for failures under `[failures]`. What a file leaves out is said in English.
 """
 
 import tomllib

@@ -1,4 +1,4 @@
-"""What the operator page tells: plain facts about the terminal, none about a person. The health parts fulfil the view."""
+"""What the operator page tells: plain facts about the terminal, none about a person."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,7 +27,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one verification ended: when (Unix time), how long it took in seconds, and its failure code ("" is success)."""
+    """How one verification ended: when (Unix time), after how many seconds, and its failure code ("" is success)."""
 
     at: float
     seconds: float

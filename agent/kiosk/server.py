@@ -1,8 +1,8 @@
-"""The server of the page that the person looks at: on loopback, with everything that the page needs and no other host."""
+"""The server of the page that the person looks at: on loopback, with all that the page needs and no other host."""
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import resources
@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from agent.failures import RenzhengError
-from agent.kiosk.board import REST, Board
+from agent.kiosk.board import Board
 from agent.kiosk.entry import Typed, WrongFieldError, key_from
 from agent.kiosk.guard import HEADERS, guard
 from agent.kiosk.join import JoinCode
@@ -34,7 +34,7 @@ class KioskServer:
     """Serves the page on 127.0.0.1 from `start` to `close`.
 
     Args:
-        screens: what to show; endings return to idle by themselves.
+        screens: what to show.
         inputs: where typed keys and the wish to stop go.
         preview: the newest small JPEG of the camera, or None while no session runs; asked only while a face is wanted.
         operator: facts for the operator page.
@@ -42,7 +42,6 @@ class KioskServer:
         language: code of the language that the page starts with.
         pin_hash: as `agent.kiosk.pin.hash_pin` makes it; None closes the operator page.
         join: makes the code that a phone scans; None shows none.
-        rest: seconds that each ending stays.
         languages: folder of language files; the shipped ones by default.
 
     Raises:
@@ -60,10 +59,9 @@ class KioskServer:
         language: str,
         pin_hash: str | None,
         join: JoinCode | None = None,
-        rest: Mapping[Stage, float] = REST,
         languages: Traversable | None = None,
     ) -> None:
-        self._board = Board(screens, rest)
+        self._board = Board(screens)
         self._inputs = inputs
         self._preview = preview
         self._operator = OperatorRoutes(operator, pin_hash, preview)
