@@ -51,9 +51,7 @@ class ModelBundle:
             ModelError: `model.signature`, no trusted key signed this manifest; `model.manifest`, it is malformed.
         """
         content = _read_bounded(folder / MANIFEST, LARGEST_MANIFEST)
-        signature = _read_bounded(folder / SIGNATURE, 1024)
-        if not any(_verifies(_public_key(pem), signature, content) for pem in trusted_keys):
-            raise ModelError("model.signature", f"{folder / SIGNATURE}: not a signature of a trusted key")
+        check_signature(content, folder / SIGNATURE, trusted_keys)
         return cls._read(folder)
 
     @classmethod
@@ -96,6 +94,20 @@ class ModelBundle:
             return Network(self.read(role), entry.input.tensor, [output.tensor for output in entry.outputs])
         except ModelError as error:
             raise ModelError(error.code, f"{entry.file}: {error.args[0]}") from error
+
+
+def check_signature(content: bytes, signature: Path, trusted_keys: Sequence[bytes]) -> None:
+    """Hold the detached `signature` of `content` against trusted PEM public keys.
+
+    Raises:
+        ModelError: `model.signature`, it is absent, or of none of these keys.
+    """
+    try:
+        given = _read_bounded(signature, 1024)
+    except ModelError as error:
+        raise ModelError("model.signature", f"{signature.name} is absent") from error
+    if not any(_verifies(_public_key(pem), given, content) for pem in trusted_keys):
+        raise ModelError("model.signature", f"{signature.name} is not a signature of a trusted key")
 
 
 def parse_manifest(content: bytes) -> Manifest:

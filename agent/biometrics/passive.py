@@ -37,6 +37,6 @@ class PassiveNetwork:
         return float(np.clip(np.abs(scores * share).sum(), 0.0, 1.0))
 
 
-def median_score(scores: Sequence[float]) -> float | None:
+def clip_score(scores: Sequence[float]) -> float | None:
     """The score of a clip from those of its frames; None without any."""
     return float(np.median(scores)) if scores else None

@@ -11,13 +11,13 @@ from agent.biometrics.compare import compare, threshold_for
 from agent.biometrics.decode import decode_portrait
 from agent.biometrics.detect import Detection, Detector
 from agent.biometrics.embed import Embedder
-from agent.biometrics.errors import FaceError
+from agent.biometrics.errors import FaceError, ModelError
 from agent.biometrics.image import Picture, picture_of
 from agent.biometrics.landmarks import FivePointFinder, MeshFinder
-from agent.biometrics.manifest import Role
 from agent.biometrics.passive import PassiveNetwork
 from agent.biometrics.pose import pose_of
 from agent.biometrics.quality import QualityLimits, measure, problems
+from agent.biometrics.site import SiteManifest
 from agent.biometrics.still import find_persistently
 from agent.biometrics.types import Comparison, Face, Frame, FrameAnalysis, Guidance, Image, Template
 
@@ -28,10 +28,11 @@ class FacePipeline:
     def __init__(
         self,
         bundle: ModelBundle | None = None,
-        target_fmr: float = 1e-5,
+        target_fmr: float | None = 1e-5,
         limits: QualityLimits | None = None,
+        site: SiteManifest | None = None,
     ) -> None:
-        """Load the models of `bundle` (the shipped one if None).
+        """Load the models of `bundle` (the shipped one if None); `target_fmr` None is for measuring: no `compare`.
 
         Raises:
             ModelError: a file, its digest, its shapes, or no threshold for `target_fmr`.
@@ -43,7 +44,8 @@ class FacePipeline:
         self._mesh = MeshFinder(self.bundle)
         self._embed = Embedder(self.bundle)
         self._passive: PassiveNetwork | None = None
-        self._threshold = threshold_for(self.bundle.entry(Role.EMBED).thresholds, target_fmr)
+        thresholds = (site or SiteManifest()).thresholds(self.bundle)
+        self._threshold = None if target_fmr is None else threshold_for(thresholds, target_fmr)
 
     def analyse(self, frame: Frame) -> FrameAnalysis:
         """Find the face to go on with, measure it, and say what the person should do first."""
@@ -88,21 +90,28 @@ class FacePipeline:
         return self.embed_still(picture, analysis)
 
     def passive(self, frame: Frame, analysis: FrameAnalysis) -> float:
-        """The tree network's score, 0 (a living face) to 1 (an attack): advisory, loaded on first use (100 ms a call).
+        """The passive score, 0 (a living face) to 1 (an attack): advisory, loaded on first use, slow.
 
         Raises:
             FaceError: `face.none`, the analysis found no face.
         """
+        return self.passive_picture(picture_of(frame), analysis)
+
+    def passive_picture(self, picture: Picture, analysis: FrameAnalysis) -> float:
+        """`passive` for pixels that are at hand."""
         if self._passive is None:
             self._passive = PassiveNetwork(self.bundle)
-        return self._passive(picture_of(frame), _face(analysis).box)
+        return self._passive(picture, _face(analysis).box)
 
     def compare(self, probe: Template, reference: Template) -> Comparison:
         """Hold two templates against each other at the pipeline's false match rate.
 
         Raises:
             FaceError: `face.templates_differ`, different models made them.
+            ModelError: `model.manifest`, the pipeline was made without a false match rate.
         """
+        if self._threshold is None:
+            raise ModelError("model.manifest", "no threshold was asked for")
         return compare(probe, reference, self._threshold)
 
     def aligned(self, picture: Picture, analysis: FrameAnalysis) -> Image:

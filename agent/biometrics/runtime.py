@@ -71,3 +71,21 @@ def _hold_against(side: str, declared: Sequence[TensorContract], found: Sequence
     want = [(contract.shape, "float32") for contract in declared]
     if have != want:
         raise ModelError("model.shape", f"{side}: the manifest declares {want}, the file has {have}")
+
+
+def describe(content: bytes) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """The shapes of a model's inputs and outputs.
+
+    Raises:
+        ModelError: `model.runtime`, this is no model that can be run here.
+    """
+    try:
+        interpreter = _interpreter_class()(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError, SystemError) as error:
+        raise ModelError("model.runtime", f"the interpreter refuses the model: {error}") from error
+
+    def shapes(details: Sequence[dict[str, Any]]) -> list[tuple[int, ...]]:
+        return [tuple(int(n) for n in detail["shape"]) for detail in details]
+
+    return shapes(interpreter.get_input_details()), shapes(interpreter.get_output_details())

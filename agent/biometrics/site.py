@@ -1,0 +1,76 @@
+"""What was calibrated at one site: thresholds from the site's own people and its own camera, with their evidence.
+
+A site manifest names the models that it was measured with; with any other models it is refused.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from agent.biometrics.bundle import ModelBundle, check_signature
+from agent.biometrics.errors import ModelError
+from agent.biometrics.manifest import Role, Section, Sha256, Threshold
+
+LARGEST = 1 << 20
+
+
+class SiteEmbedding(Section):
+    """Thresholds for one embedding model."""
+
+    model: Sha256
+    thresholds: tuple[Threshold, ...] = Field(min_length=1)
+
+
+class SiteCamera(Section):
+    """The passive score at which this camera's frames raise the demand."""
+
+    model: Sha256
+    passive_threshold: float = Field(ge=0, le=1)
+    bpcer: float = Field(gt=0, lt=1)
+    frames: int = Field(ge=1)
+    evidence: str
+
+
+class SiteManifest(Section):
+    """`site.toml`."""
+
+    format: int = Field(default=1, ge=1, le=1)
+    embed: SiteEmbedding | None = None
+    camera: SiteCamera | None = None
+
+    @classmethod
+    def load(cls, path: Path, trusted_keys: Sequence[bytes] | None = None) -> "SiteManifest":
+        """Read a site manifest; with `trusted_keys` (PEM) its `.sig` beside it must be of one of them.
+
+        Raises:
+            ModelError: `model.manifest`, absent or malformed; `model.signature`.
+        """
+        try:
+            with path.open("rb") as file:
+                content = file.read(LARGEST)
+        except OSError as error:
+            raise ModelError("model.manifest", f"{path}: {error.strerror}") from error
+        if trusted_keys is not None:
+            check_signature(content, path.with_name(path.name + ".sig"), trusted_keys)
+        try:
+            return cls.model_validate(tomllib.loads(content.decode()))
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ModelError("model.manifest", f"{path.name}: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise ModelError("model.manifest", f"{path.name}: {place}: {first['msg']}") from error
+
+    def thresholds(self, bundle: ModelBundle) -> tuple[Threshold, ...]:
+        """The thresholds to compare with: the site's, or the bundle's where the site calibrated none.
+
+        Raises:
+            ModelError: `model.manifest`, the site was calibrated with another model.
+        """
+        if self.embed is None:
+            return bundle.entry(Role.EMBED).thresholds
+        if self.embed.model != bundle.entry(Role.EMBED).sha256:
+            raise ModelError("model.manifest", "the site's thresholds were calibrated with another embedding model")
+        return self.embed.thresholds

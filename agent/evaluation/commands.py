@@ -1,0 +1,84 @@
+"""What `renzheng models evaluate` and `evaluate-pad` do, from the list to the files of the report."""
+
+from pathlib import Path
+
+from agent.biometrics.bundle import ModelBundle
+from agent.evaluation.cache import cache_folder
+from agent.evaluation.faces import embed_files
+from agent.evaluation.pad import pad_curves, pad_lines, report_on_presentations
+from agent.evaluation.plots import draw_det, draw_histogram, draw_pad_det
+from agent.evaluation.presentations import score_presentations
+from agent.evaluation.report import heading, open_folder, verification_lines, write
+from agent.evaluation.samples import read_pairs, read_pictures, read_presentations
+from agent.evaluation.verification import report_on_images, report_on_pairs
+from agent.evaluation.workers import Progress
+
+#: A score from which the passive evidence speaks of an attack, unless the site calibrated its camera.
+DEFAULT_PASSIVE_THRESHOLD = 0.5
+
+
+def evaluate_pairs(
+    bundle: ModelBundle,
+    folder: Path | None,
+    table: Path,
+    out: Path,
+    limit: int | None,
+    jobs: int,
+    cache: bool,
+    progress: Progress | None,
+) -> list[str]:
+    """Write the report on a list of pairs; the lines of report.md."""
+    pairs = read_pairs(table, limit)
+    open_folder(out)
+    paths = (path for pair in pairs for path in (pair.a, pair.b))
+    found = embed_files(paths, folder, cache_folder() if cache else None, jobs, progress)
+    sets, scores = report_on_pairs(pairs, found)
+    lines = verification_lines(sets)
+    draw_det(scores, out / "det.png")
+    draw_histogram(scores, out / "histogram.png")
+    write(out, heading(bundle, "evaluate --pairs", table) | {"sets": sets}, lines)
+    return lines
+
+
+def evaluate_images(
+    bundle: ModelBundle,
+    folder: Path | None,
+    table: Path,
+    out: Path,
+    limit: int | None,
+    jobs: int,
+    cache: bool,
+    progress: Progress | None,
+) -> list[str]:
+    """Write the report on pictures of subjects, all against all; the lines of report.md."""
+    pictures = read_pictures(table, limit)
+    open_folder(out)
+    found = embed_files((p.path for p in pictures), folder, cache_folder() if cache else None, jobs, progress)
+    report, scores = report_on_images(pictures, found)
+    lines = verification_lines({"all": report})
+    draw_det({"all": scores}, out / "det.png")
+    draw_histogram({"all": scores}, out / "histogram.png")
+    write(out, heading(bundle, "evaluate --images", table) | report | {"sets": {"all": report}}, lines)
+    return lines
+
+
+def evaluate_presentations(
+    bundle: ModelBundle,
+    folder: Path | None,
+    table: Path,
+    out: Path,
+    threshold: float | None,
+    limit: int | None,
+    jobs: int,
+    cache: bool,
+    progress: Progress | None,
+) -> list[str]:
+    """Write the report on live and attack presentations; the lines of report.md."""
+    presentations = read_presentations(table, limit)
+    open_folder(out)
+    scores = score_presentations(presentations, folder, cache_folder() if cache else None, jobs, progress)
+    report = report_on_presentations(scores, DEFAULT_PASSIVE_THRESHOLD if threshold is None else threshold)
+    lines = pad_lines(report)
+    draw_pad_det(pad_curves(scores), out / "det.png")
+    write(out, heading(bundle, "evaluate-pad", table) | report, lines)
+    return lines

@@ -1,0 +1,126 @@
+"""Passive scores of presentations: each clip's frames in order, and the clip as a whole."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from agent.biometrics.bundle import ModelBundle
+from agent.biometrics.camera.replay import video_frames
+from agent.biometrics.decode import decode_file
+from agent.biometrics.errors import CameraError, FaceError
+from agent.biometrics.image import Picture
+from agent.biometrics.manifest import Role
+from agent.biometrics.passive import CROPS, clip_score
+from agent.biometrics.pipeline import FacePipeline
+from agent.evaluation.cache import ResultCache, cache_key
+from agent.evaluation.faces import open_bundle
+from agent.evaluation.samples import Presentation
+from agent.evaluation.workers import Item, Progress, map_items
+
+VIDEO = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".flv"}
+#: Frames taken of a video, evenly over its length: neighbours say the same thing again.
+VIDEO_FRAMES = 16
+#: A video that claims more frames than this is read no further.
+LONGEST_VIDEO = 18_000
+
+
+@dataclass(frozen=True, slots=True)
+class ClipScores:
+    """A clip: its label and subject, a score for each frame (None: no face was found), and one for the clip."""
+
+    label: str
+    subject: str
+    clip: str
+    frames: tuple[float | None, ...]
+    score: float | None
+
+
+def score_presentations(
+    presentations: Sequence[Presentation],
+    folder: Path | None,
+    cache_folder: Path | None,
+    jobs: int = 0,
+    progress: Progress | None = None,
+) -> list[ClipScores]:
+    """The scores of all clips by the bundle in `folder` (None: the shipped one), on all cores."""
+    clips: dict[tuple[str, str, str], list[Path]] = {}
+    for presentation in presentations:
+        clips.setdefault((presentation.clip, presentation.label, presentation.subject), []).append(presentation.path)
+    # Short pieces keep the cores and the bar busy; a clip is put together again below.
+    pieces = {key: [tuple(paths[i : i + 8]) for i in range(0, len(paths), 8)] for key, paths in clips.items()}
+    items = [piece for parts in pieces.values() for piece in parts]
+    with ResultCache(presentations_key(open_bundle(folder)), cache_folder) as cache:
+        results = map_items(items, _score, _prepare, (folder,), cache, jobs, progress, batch=1)
+    found = []
+    for (clip, label, subject), parts in pieces.items():
+        frames = [score for part in parts for score in _frames(results[part], part)]
+        seen = [score for score in frames if score is not None]
+        found.append(ClipScores(label, subject, clip, tuple(frames), clip_score(seen)))
+    return found
+
+
+def presentations_key(bundle: ModelBundle) -> str:
+    """Names what decides the scores: the models, the crops, how a video is sampled."""
+    roles = (Role.DETECT, Role.MESH, Role.POINTS, Role.PASSIVE)
+    return cache_key(["passive", *(bundle.entry(role).sha256 for role in roles), str(CROPS), str(VIDEO_FRAMES)])
+
+
+def _frames(result: bytes | None, part: Item) -> list[float | None]:
+    if result is None:
+        return [None] * len(part)
+    return [None if score is None else float(score) for score in json.loads(result)]
+
+
+_pipeline: list[FacePipeline] = []
+
+
+def _prepare(folder: Path | None) -> None:
+    """One pipeline for each worker process."""
+    cv2.setNumThreads(1)
+    _pipeline[:] = [FacePipeline(open_bundle(folder), target_fmr=None)]
+
+
+def _score(item: Item) -> bytes:
+    scores: list[float | None] = []
+    for path in item:
+        if path.suffix.lower() in VIDEO:
+            scores += [_score_picture(picture) for picture in sample_video(path)] or [None]
+        else:
+            scores.append(_score_file(path))
+    return json.dumps(scores).encode()
+
+
+def _score_file(path: Path) -> float | None:
+    try:
+        return _score_picture(Picture(decode_file(path)))
+    except FaceError:
+        return None
+
+
+def _score_picture(picture: Picture) -> float | None:
+    pipeline = _pipeline[0]
+    analysis = pipeline.analyse_still(picture)
+    return None if analysis.face is None else pipeline.passive_picture(picture, analysis)
+
+
+def sample_video(path: Path, count: int = VIDEO_FRAMES) -> list[Picture]:
+    """At most `count` frames, evenly over the video; fewer if it is damaged, none if it is no video."""
+    capture = cv2.VideoCapture(str(path))
+    claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    capture.release()
+    length = min(max(claimed, 1), LONGEST_VIDEO)
+    wanted = set(np.linspace(0, length - 1, count).round().astype(int).tolist())
+    pictures = []
+    try:
+        for number, (pixels, _order) in enumerate(video_frames(path)):
+            if number in wanted:
+                pictures.append(Picture(pixels, bgr=True))
+            if number >= length - 1:
+                break
+    except CameraError:
+        return []
+    return pictures

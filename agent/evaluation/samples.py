@@ -1,0 +1,131 @@
+"""Lists of samples as CSV: pairs of pictures, pictures of subjects, presentations.
+
+Paths are absolute or relative to the CSV. Columns may come in any order, with others beside them. A picture that is not
+there is a failure to acquire when its turn comes, not an error of the list.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.evaluation.errors import EvaluationError
+
+SAME = {"1", "true", "yes", "same", "1.0"}
+DIFFERENT = {"0", "false", "no", "different", "0.0", "-1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two pictures, whether they show one person, and the group and fold that the pair belongs to."""
+
+    a: Path
+    b: Path
+    same: bool
+    group: str
+    fold: int | None
+    subject_a: str | None
+    subject_b: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture and whom it shows."""
+
+    path: Path
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """A picture or video before the camera: `live` or the species of attack, its subject and the clip it belongs to."""
+
+    path: Path
+    label: str
+    subject: str
+    clip: str
+
+    @property
+    def live(self) -> bool:
+        """Whether this is a bona fide presentation."""
+        return self.label == "live"
+
+
+def read_pairs(path: Path, limit: int | None = None) -> list[Pair]:
+    """Pairs from columns `a,b,same[,set,fold,subject_a,subject_b]`."""
+    pairs = []
+    for number, row in _rows(path, ("a", "b", "same"), limit):
+        same = row["same"].lower()
+        if same not in SAME | DIFFERENT:
+            raise _wrong(path, f"line {number}: same is {row['same']!r}, 0 or 1 is needed")
+        pairs.append(
+            Pair(
+                _place(path, row["a"]),
+                _place(path, row["b"]),
+                same in SAME,
+                row.get("set") or "all",
+                _fold(path, number, row.get("fold") or ""),
+                row.get("subject_a") or None,
+                row.get("subject_b") or None,
+            )
+        )
+    return pairs
+
+
+def read_pictures(path: Path, limit: int | None = None) -> list[Picture]:
+    """Pictures from columns `path,subject`."""
+    return [Picture(_place(path, row["path"]), row["subject"]) for _, row in _rows(path, ("path", "subject"), limit)]
+
+
+def read_presentations(path: Path, limit: int | None = None) -> list[Presentation]:
+    """Presentations from columns `path,label[,subject,clip]`; without a clip each file is one of its own."""
+    found = []
+    for _, row in _rows(path, ("path", "label"), limit):
+        file = _place(path, row["path"])
+        clip = row.get("clip") or str(file)
+        found.append(Presentation(file, row["label"].lower(), row.get("subject") or clip, clip))
+    return found
+
+
+def _rows(path: Path, needed: tuple[str, ...], limit: int | None) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            names = [name.strip().lower() for name in reader.fieldnames or ()]
+            missing = [name for name in needed if name not in names]
+            if missing:
+                raise _wrong(path, f"column {', '.join(missing)} is missing; there are {', '.join(names) or 'none'}")
+            reader.fieldnames = names
+            count = 0
+            for row in reader:
+                if limit is not None and count >= limit:
+                    return
+                values = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+                absent = [name for name in needed if not values.get(name)]
+                if absent:
+                    raise _wrong(path, f"line {reader.line_num}: {', '.join(absent)} is empty")
+                count += 1
+                yield reader.line_num, values
+            if count == 0:
+                raise _wrong(path, "holds no sample")
+    except OSError as error:
+        raise _wrong(path, error.strerror or "cannot be read") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _wrong(path, f"is no UTF-8 CSV: {error}") from error
+
+
+def _fold(path: Path, number: int, text: str) -> int | None:
+    if not text:
+        return None
+    try:
+        return int(float(text))
+    except ValueError:
+        raise _wrong(path, f"line {number}: fold is {text!r}, a number is needed") from None
+
+
+def _place(table: Path, text: str) -> Path:
+    return table.parent / text
+
+
+def _wrong(path: Path, text: str) -> EvaluationError:
+    return EvaluationError("evaluation.samples", f"{path}: {text}")

@@ -1,0 +1,99 @@
+"""One function over many files, or groups of files, on all cores, with a cache and a report of progress.
+
+Worker processes are spawned, not forked: interpreters and OpenCV do not survive a fork.
+"""
+
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from agent.evaluation.cache import ResultCache
+
+#: Called with how many items are done and how many there are.
+Progress = Callable[[int, int], None]
+#: Files that belong together: one picture, or the frames of a clip in order.
+Item = tuple[Path, ...]
+
+
+def map_items(
+    items: Iterable[Item],
+    work: Callable[[Item], bytes],
+    prepare: Callable[..., None],
+    arguments: tuple[object, ...],
+    cache: ResultCache,
+    jobs: int = 0,
+    progress: Progress | None = None,
+    batch: int = 8,
+) -> dict[Item, bytes | None]:
+    """`work(item)` for each item; None if none of its files is there.
+
+    `prepare(*arguments)` runs once in each worker. Both must be importable functions. `jobs` 0 takes every core; workers
+    take `batch` items at a time, and a stopped run loses no more than those.
+    """
+    wanted = list(dict.fromkeys(items))
+    digests = {item: _digest(item) for item in wanted}
+    known = cache.get(digest for digest in digests.values() if digest)
+    # Equal content is computed once.
+    missing = {digest: item for item, digest in digests.items() if digest and digest not in known}
+    total, done = len(wanted), len(wanted) - len(missing)
+    report = progress or _silent
+    report(done, total)
+    todo = list(missing.items())
+    batches = [todo[i : i + batch] for i in range(0, len(todo), batch)]
+    for results in _run(batches, work, prepare, arguments, jobs or os.cpu_count() or 1):
+        cache.put(results)
+        known |= results
+        done += len(results)
+        report(done, total)
+    return {item: known.get(digest) if digest else None for item, digest in digests.items()}
+
+
+def _run(
+    batches: Sequence[list[tuple[str, Item]]],
+    work: Callable[[Item], bytes],
+    prepare: Callable[..., None],
+    arguments: tuple[object, ...],
+    jobs: int,
+) -> Iterable[dict[str, bytes]]:
+    if jobs == 1 or len(batches) <= 1:
+        if batches:
+            prepare(*arguments)
+        for batch in batches:
+            yield _batch(work, batch)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(batches)), context, prepare, arguments) as pool:
+        futures = [pool.submit(_batch, work, batch) for batch in batches]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _batch(work: Callable[[Item], bytes], batch: list[tuple[str, Item]]) -> dict[str, bytes]:
+    return {digest: work(item) for digest, item in batch}
+
+
+def _digest(item: Item) -> str | None:
+    """The digest of an item's content in order; None if not one of its files can be read."""
+    parts = [_file_digest(path) for path in item]
+    if not any(parts):
+        return None
+    return hashlib.sha256("\n".join(part or "missing" for part in parts).encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Tell nobody."""
