@@ -1,139 +1,125 @@
 """The composition root: builds the parts from the settings, starts and stops them, nothing else."""
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from agent import __version__, parts
+from agent import parts
 from agent.biometrics.camera.source import FrameSource
-from agent.biometrics.liveness.challenge import Challenge, draw
-from agent.biometrics.liveness.policy import POLICIES
-from agent.configuration.schema import Settings
+from agent.configuration.schema import CameraSettings, Settings, SimulatedSettings
+from agent.health.heartbeat import Heartbeats
+from agent.health.metrics import Metrics
+from agent.health.notify import Notifier
+from agent.health.watchdog import Watchdog
+from agent.reporting import Reporting
 from agent.terminal import Terminal
 from agent.transport.issuer_client import IssuerClient, mqtt_link
 from agent.transport.mqtt import MqttLink
+from agent.transport.outbox import Outbox, OutboxSender
 from agent.trust.clock import Clock
 from agent.trust.counter import Counter
 from agent.verification.camera import Camera
-from agent.verification.evidence import model_claims
-from agent.verification.flow import Policy, Verifier
+from agent.verification.flow import Verifier
 from agent.verification.inputs import Inputs
-from agent.verification.judge import DocumentPolicy
-from agent.verification.outcome import Outcome
 from agent.verification.presenter import Presenter
-from agent.verification.screen import Screens
-from agent.wire.claims import ConfigurationId
+from agent.verification.screen import Screen, Screens
 
 log = logging.getLogger(__name__)
+
+#: Seconds within which each critical loop promises progress; a verification itself has its own deadlines.
+READER_DEADLINE = 45.0
+FLOW_DEADLINE = 150.0
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """The running terminal, as the page, the demo and the tests see it."""
+    """The running terminal, as the page, the demonstration and the tests see it."""
 
     settings: Settings
     screens: Screens
     inputs: Inputs
     camera: Camera
     link: MqttLink
-    outcomes: "Outcomes"
+    outbox: Outbox
+    outcomes: Reporting
+    terminal: Terminal
 
-
-class Outcomes:
-    """How the verifications ended, for those who watch."""
-
-    def __init__(self) -> None:
-        self._watchers: set[asyncio.Queue[Outcome]] = set()
-
-    async def ended(self, outcome: Outcome) -> None:
-        """One more has ended."""
-        for queue in self._watchers:
-            queue.put_nowait(outcome)
-
-    def watch(self) -> asyncio.Queue[Outcome]:
-        """A queue that receives every outcome from now on."""
-        queue: asyncio.Queue[Outcome] = asyncio.Queue()
-        self._watchers.add(queue)
-        return queue
+    async def drained(self, seconds: float) -> None:
+        """Wait until the issuer has every event; raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            while (await self.outbox.fill()).rows:  # noqa: ASYNC110  # the issuer empties it, not we
+                await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
 async def running(settings: Settings, *, frames: Callable[[], FrameSource] | None = None) -> AsyncIterator[App]:
     """Run a terminal while the context is open. `frames` opens another camera than the settings name."""
     async with AsyncExitStack() as stack:
-        settings.terminal.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        screens, inputs, outcomes = Screens(), Inputs(), Outcomes()
-        camera = Camera(
-            frames or (lambda: parts.frame_source(settings.camera)), lambda: parts.face_pipeline(settings.faces)
-        )
+        state = settings.terminal.state
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        screens, inputs, metrics, clock = Screens(), Inputs(), Metrics(), Clock()
+        heartbeats, notifier = Heartbeats(), Notifier()
+        identity = parts.device_identity(settings.identity)
+
+        counter = Counter(state / "counter.db")
+        stack.callback(counter.close)
+        outbox = Outbox(state / "outbox.db", parts.outbox_key(state))
+        stack.push_async_callback(outbox.close)
+        link = mqtt_link(identity, settings.broker.urls, online=b"online", offline=b"offline")
+        client = IssuerClient(link, identity, clock=clock, counter=counter)
+        sender = OutboxSender(outbox, link, identity, clock=clock)
+
+        if frames is None:
+            frames = _frames(settings.camera, screens)
+        camera = Camera(frames, lambda: parts.face_pipeline(settings.faces))
         stack.callback(camera.close)
-        link, client = _connection(settings, stack)
-        verifier = Verifier(camera, client, Presenter(screens), inputs, policy(settings), Draw(settings))
         trust = parts.trust_store(settings)
         readers = [parts.reader(reader, trust) for reader in settings.readers]
         for reader in readers:
             stack.callback(reader.close)
-        terminal = Terminal(readers, verifier, inputs, beat=lambda _part: None, ended=outcomes.ended)
+
+        outcomes = Reporting(state / "audit", identity.signer, outbox, metrics)
+        stack.callback(outcomes.close)
+        verifier = Verifier(camera, client, Presenter(screens), inputs, parts.policy(settings), parts.Draw(settings))
+        beats = {
+            f"reader {reader.name}": heartbeats.register(f"reader {reader.name}", READER_DEADLINE) for reader in readers
+        }
+        beats["flow"] = heartbeats.register("flow", FLOW_DEADLINE)
+        terminal = Terminal(readers, verifier, inputs, beat=lambda part: beats[part].beat(), ended=outcomes.ended)
 
         link.start()
         stack.push_async_callback(link.stop)
         await camera.open()
-        life = asyncio.create_task(terminal.run(), name="terminal")
-        stack.push_async_callback(_cancelled, life)
-        yield App(settings, screens, inputs, camera, link, outcomes)
+        watchdog = Watchdog(heartbeats, notifier, {})
+        for name, life in (("terminal", terminal.run()), ("outbox", sender.run()), ("watchdog", watchdog.run())):
+            stack.push_async_callback(_end, _begin(name, life))
+        notifier.ready("serving")
+        stack.callback(notifier.stopping)
+        yield App(settings, screens, inputs, camera, link, outbox, outcomes, terminal)
 
 
-def _connection(settings: Settings, stack: AsyncExitStack) -> tuple[MqttLink, IssuerClient]:
-    identity = parts.device_identity(settings.identity)
-    counter = Counter(settings.terminal.state / "counter.db")
-    stack.callback(counter.close)
-    link = mqtt_link(identity, settings.broker.urls, online=b"online", offline=b"offline")
-    return link, IssuerClient(link, identity, clock=Clock(), counter=counter)
+def _frames(settings: CameraSettings, screens: Screens) -> Callable[[], FrameSource]:
+    """What opens the camera. A simulated person reads the screen; a real one needs no help."""
+    if not isinstance(settings, SimulatedSettings):
+        return lambda: parts.frame_source(settings)
+    camera = parts.simulated_camera(settings)
+
+    def read(screen: Screen) -> None:
+        if screen.guidance is not None:
+            camera.observe(screen.guidance, screen.light)
+
+    screens.listen(read)
+    return lambda: camera
 
 
-class Draw:
-    """Draws a challenge for each person, never the previous one again."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._policy = POLICIES[settings.faces.liveness]
-        self._previous: Challenge | None = None
-
-    def __call__(self) -> Challenge:
-        """The next challenge."""
-        self._previous = draw(self._policy, self._previous)
-        return self._previous
+def _begin(name: str, life: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.create_task(life, name=name)
 
 
-def policy(settings: Settings) -> Policy:
-    """What the settings ask of everyone who comes."""
-    bundle = parts.model_bundle(settings.faces)
-    return Policy(
-        document=DocumentPolicy(
-            clone_proof_required=settings.documents.clone_proof == "required",
-            accept_expired=settings.documents.accept_expired,
-        ),
-        liveness=POLICIES[settings.faces.liveness],
-        relying_party=settings.terminal.relying_party,
-        purpose=settings.terminal.purpose,
-        software_version=__version__,
-        configuration=ConfigurationId(version=settings.version, sha256=_digest(settings)),
-        models=model_claims(parts.model_digests(bundle)),
-        key_timeout=settings.deadlines.key,
-        document_timeout=settings.deadlines.document,
-        face_timeout=settings.deadlines.face,
-        decision_timeout=settings.deadlines.decision,
-        allow_bac_fallback=settings.documents.allow_bac_fallback,
-    )
-
-
-def _digest(settings: Settings) -> bytes:
-    return hashlib.sha256(settings.model_dump_json().encode()).digest()
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
+async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     try:
         await task

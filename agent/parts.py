@@ -3,10 +3,18 @@
 The composition root puts them together; the self-test builds one alone to look at it.
 """
 
+import hashlib
+import os
+import secrets
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from agent import __version__
 from agent.biometrics.bundle import ModelBundle
 from agent.biometrics.camera.source import FrameSource
+from agent.biometrics.liveness.challenge import Challenge, draw
+from agent.biometrics.liveness.policy import POLICIES
 from agent.biometrics.pipeline import FacePipeline
 from agent.configuration.schema import (
     CameraSettings,
@@ -26,11 +34,19 @@ from agent.configuration.schema import (
     V4l2Settings,
 )
 from agent.failures import RenzhengError
+from agent.transport.outbox.vault import KEY_SIZE
 from agent.trust import identity
 from agent.trust.identity import DeviceIdentity
+from agent.verification.evidence import model_claims
+from agent.verification.flow import Policy
+from agent.verification.judge import DocumentPolicy
 from agent.verification.reader import Reader
+from agent.wire.claims import ConfigurationId
 from agent.wire.keys import Signer
 from firmware_bridge.emrtd.trust import TrustStore
+
+if TYPE_CHECKING:
+    from agent.biometrics.simulator.camera import SimulatedCamera
 
 
 def device_identity(settings: Identity) -> DeviceIdentity:
@@ -59,7 +75,10 @@ def reader(settings: ReaderSettings, trust: TrustStore) -> Reader:
         case PcscSettings():
             from firmware_bridge.pcsc import PcscReader
 
-            return Reader(PcscReader(settings.name, trust, match=settings.match, share=settings.share), needs_key=True)
+            return Reader(
+                PcscReader(trust, name=settings.name, match=settings.match, exclusive=not settings.share),
+                needs_key=True,
+            )
         case SamvSettings():
             from firmware_bridge.samv import SamvReader
 
@@ -72,7 +91,7 @@ def reader(settings: ReaderSettings, trust: TrustStore) -> Reader:
 
 def trust_store(settings: Settings) -> TrustStore:
     """The CSCA certificates, master lists and CRLs that documents are checked against."""
-    return TrustStore.load([settings.documents.trust])
+    return TrustStore.load(settings.documents.trust)
 
 
 def frame_source(settings: CameraSettings) -> FrameSource:
@@ -91,9 +110,20 @@ def frame_source(settings: CameraSettings) -> FrameSource:
 
             return ReplaySource(settings.path, rate=settings.rate, loop=settings.loop)
         case SimulatedSettings():
-            from agent.biometrics.simulator import simulated_camera
+            return simulated_camera(settings)
 
-            return simulated_camera(settings.actor, settings.portrait, settings.second, settings.rate)
+
+def simulated_camera(settings: SimulatedSettings) -> "SimulatedCamera":
+    """A rendered person; whoever shows screens tells it what they say (`observe`)."""
+    from agent.biometrics.simulator.actors import Holder
+    from agent.biometrics.simulator.attacks import Print
+    from agent.biometrics.simulator.camera import SimulatedCamera
+    from agent.biometrics.simulator.person import Person
+    from agent.biometrics.simulator.portraits import read_portrait
+
+    portrait = read_portrait(settings.portrait, FacePipeline())
+    actor = Holder(Person.of(portrait)) if settings.actor == "holder" else Print(portrait)
+    return SimulatedCamera(actor, rate=settings.rate)
 
 
 def face_pipeline(settings: Faces) -> FacePipeline:
@@ -121,3 +151,63 @@ def model_bundle(settings: Faces) -> ModelBundle:
 def model_digests(bundle: ModelBundle) -> Mapping[str, str]:
     """SHA-256 of each model by its role, as hexadecimal."""
     return {role.value: entry.sha256 for role, entry in bundle.manifest.models.items()}
+
+
+def policy(settings: Settings) -> Policy:
+    """What the settings ask of everyone who comes."""
+    return Policy(
+        document=DocumentPolicy(
+            clone_proof_required=settings.documents.clone_proof == "required",
+            accept_expired=settings.documents.accept_expired,
+        ),
+        liveness=POLICIES[settings.faces.liveness],
+        relying_party=settings.terminal.relying_party,
+        purpose=settings.terminal.purpose,
+        software_version=__version__,
+        configuration=ConfigurationId(
+            version=settings.version, sha256=hashlib.sha256(settings.model_dump_json().encode()).digest()
+        ),
+        models=model_claims(model_digests(model_bundle(settings.faces))),
+        key_timeout=settings.deadlines.key,
+        document_timeout=settings.deadlines.document,
+        face_timeout=settings.deadlines.face,
+        decision_timeout=settings.deadlines.decision,
+        allow_bac_fallback=settings.documents.allow_bac_fallback,
+    )
+
+
+class Draw:
+    """Draws a challenge for each person, never the previous one again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._policy = POLICIES[settings.faces.liveness]
+        self._previous: Challenge | None = None
+
+    def __call__(self) -> Challenge:
+        """The next challenge."""
+        self._previous = draw(self._policy, self._previous)
+        return self._previous
+
+
+def outbox_key(state: Path) -> bytes:
+    """32 bytes that seal the outbox: systemd's credential `outbox-key`, else a file that is made on first use.
+
+    Raises:
+        RenzhengError: `settings.invalid`, the credential or the file has another length.
+    """
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and (path := Path(credentials) / "outbox-key").is_file():
+        key = path.read_bytes()
+    else:
+        path = state / "outbox.key"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            key = path.read_bytes()
+        else:
+            key = secrets.token_bytes(KEY_SIZE)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(key)
+    if len(key) != KEY_SIZE:
+        raise RenzhengError("settings.invalid", f"{path} does not hold {KEY_SIZE} bytes")
+    return key

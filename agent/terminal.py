@@ -41,12 +41,18 @@ class Terminal:
         inputs: Inputs,
         *,
         beat: Beat,
-        ended: Callable[[Outcome], Awaitable[None]],
+        ended: Callable[[Outcome, str], Awaitable[None]],
     ) -> None:
         self._readers, self._verifier, self._inputs = readers, verifier, inputs
         self._beat, self._ended = beat, ended
         self._presented: asyncio.Queue[Reader] = asyncio.Queue(1)
         self._present: set[str] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def empty(self) -> None:
+        """Wait until no document lies on any reader."""
+        await self._empty.wait()
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -63,7 +69,7 @@ class Terminal:
             if reader.name not in self._present:
                 continue  # lifted again while somebody else was served
             outcome = await self._verifier.verify(reader)
-            await self._ended(outcome)
+            await self._ended(outcome, reader.name)
 
     async def _next(self) -> Reader | None:
         self._beat("flow")
@@ -88,16 +94,22 @@ class Terminal:
         match event.kind:
             case EventKind.PRESENTED:
                 self._present.add(reader.name)
+                self._empty.clear()
                 await self._presented.put(reader)
             case EventKind.REMOVED:
-                self._present.discard(reader.name)
+                self._lifted(reader)
             case EventKind.SCANNED:
                 self._scanned(event.text)
             case EventKind.GONE:
-                self._present.discard(reader.name)
+                self._lifted(reader)
                 log.warning("reader %s is gone", reader.name)
             case EventKind.BACK:
                 log.info("reader %s is back", reader.name)
+
+    def _lifted(self, reader: Reader) -> None:
+        self._present.discard(reader.name)
+        if not self._present:
+            self._empty.set()
 
     def _scanned(self, text: str) -> None:
         try:

@@ -14,6 +14,7 @@ from rich.table import Table
 from issuer import broker as broker_module
 from issuer import pki, store
 from issuer.errors import IssuerError
+from issuer.events import EventStore
 from issuer.layout import Layout
 from issuer.service import Issuer
 
@@ -113,7 +114,7 @@ def run(folder: Path, broker: str, client_id: str, database: str, as_json: bool)
 def show(folder: Path, database: str, as_json: bool) -> None:
     """Print counts and the newest decisions (codes and times, nothing of the holder)."""
     with store.opened(database or store.sqlite_url(Layout(folder).database)) as engine:
-        found = store.summary(engine)
+        found = {**store.summary(engine), "events": EventStore(engine).counts()}
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -125,7 +126,7 @@ def show(folder: Path, database: str, as_json: bool) -> None:
         )
     console = Console()
     console.print(table)
-    console.print("decisions", found["decisions"], "refusals", found["refusals"])
+    console.print("decisions", found["decisions"], "refusals", found["refusals"], "events", found["events"])
 
 
 if __name__ == "__main__":

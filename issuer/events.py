@@ -75,6 +75,12 @@ class EventStore:
         with self._engine.connect() as connection:
             return connection.scalar(query if kind is None else query.where(EVENTS.c.kind == kind)) or 0
 
+    def counts(self) -> dict[str, int]:
+        """How many events are stored, by kind."""
+        query = sa.select(EVENTS.c.kind, sa.func.count()).group_by(EVENTS.c.kind)
+        with self._engine.connect() as connection:
+            return {str(kind): int(number) for kind, number in connection.execute(query)}
+
     def read(self, terminal: str | None = None, *, kind: str | None = None, last: int = 1000) -> list[StoredEvent]:
         """The newest `last` events, oldest of them first."""
         columns = [EVENTS.c[field.name] for field in fields(StoredEvent)]

@@ -29,7 +29,7 @@ class PcscSettings(Section):
 
     type: Literal["pcsc"]
     name: str = Field(default="passport", pattern=r"^[a-z0-9-]{1,32}$", title="The reader's name in events and checks")
-    match: str = Field(default="*", title="Pattern of the PC/SC reader's name, as a shell would match it")
+    match: str = Field(default="", title="A part of the PC/SC reader's name; the first reader if empty")
     share: bool = Field(default=False, title="Share the card with other programs")
 
 
@@ -88,9 +88,10 @@ class SimulatedSettings(Section):
     """A rendered person before a rendered camera (`agent.biometrics.simulator`): for demonstrations and tests."""
 
     type: Literal["simulated"]
-    actor: str = Field(default="holder", title="Who stands there: an actor of the simulator")
+    actor: Literal["holder", "print"] = Field(
+        default="holder", title="Somebody who does what the screen asks, or paper"
+    )
     portrait: Path = Field(title="Frontal portrait that the actor wears")
-    second: Path | None = Field(default=None, title="Portrait of the second person, for actors that have one")
     rate: float = Field(default=15.0, gt=0, le=60, title="Frames a second")
 
 
