@@ -1,0 +1,186 @@
+"""Settings from afar: documents of the authority that arrive over MQTT, tried, and committed or rolled back.
+
+    remote = RemoteConfiguration(store, link, outbox, acts, terminal="t-0001", groups=("lobby",), clock=clock)
+    link.start()
+    await remote.run()               # a task of the agent
+
+`acts` (see `remote_trial.Acts`) are the application's: apply, verify, reachable. Whatever is refused is refused with a
+code, noted in the history, reported through the outbox, and changes nothing. A report that cannot be written is tried
+again with the next change or start; it never undoes anything.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+
+from agent.configuration import signing
+from agent.configuration.remote_trial import Acts, Trial
+from agent.configuration.store import ConfigurationStore
+from agent.configuration.store_journal import Journal, Revision, Step, attempts_left
+from agent.failures import RenzhengError
+from agent.transport.mqtt import Incoming, MqttLink
+from agent.transport.outbox import Outbox, Priority
+from agent.wire import topics
+from agent.wire.configuration import DOCUMENT_LIMIT, REPORT, ChangeReport
+
+_LOG = logging.getLogger(__name__)
+
+#: Why a configuration is left when an operator asks for it.
+ROLLED_BACK = "configuration.rolled_back"
+#: Seconds between looks at the clock while a document waits for its time.
+_LOOK = 30.0
+
+
+class RemoteConfiguration:
+    """Takes documents from the link. Make it before the link is started, after `store.boot()`.
+
+    `clock` gives seconds since 1970, or None while the time cannot be trusted: a document then waits.
+    """
+
+    def __init__(
+        self,
+        store: ConfigurationStore,
+        link: MqttLink,
+        outbox: Outbox,
+        acts: Acts,
+        *,
+        terminal: str,
+        groups: Sequence[str] = (),
+        clock: Callable[[], int | None],
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._acts = acts
+        self._trial = Trial(store.journal, acts)
+        self._terminal = terminal
+        self._groups = tuple(groups)
+        self._clock = clock
+        # Of several documents that arrive during a trial only the newest message counts: the topic is retained.
+        self._newest: asyncio.Queue[bytes] = asyncio.Queue(1)
+        self._complained: set[str] = set()
+        link.handle(topics.CONFIGURATION.of(terminal), self.take)
+
+    def take(self, message: Incoming) -> None:
+        """A message on the configuration topic; an empty one only clears the retained document."""
+        if message.payload:
+            if self._newest.full():
+                self._newest.get_nowait()
+            self._newest.put_nowait(message.payload)
+
+    async def run(self) -> None:
+        """Finish what was under way, report, then take documents until cancelled."""
+        await self._trial.resume()
+        await self._report()
+        while True:
+            data = await self._newest.get()
+            try:
+                await self._consider(data)
+            except RenzhengError as error:
+                _LOG.error("a configuration document could not be handled: %s", error)
+            await self._report()
+
+    async def roll_back(self) -> None:
+        """Go back to the last good configuration, because an operator says so; the one in force is not taken again.
+
+        Raises:
+            RenzhengError: `configuration.nothing_to_roll_back`.
+        """
+        state = self._store.journal.back_to_previous(ROLLED_BACK)
+        await self._acts.apply(state.active)
+        await self._report()
+
+    async def _consider(self, data: bytes) -> None:
+        revision = Revision(number=0, digest=hashlib.sha256(data[: DOCUMENT_LIMIT + 1]).hexdigest())
+        try:
+            document = signing.open_document(data, self._store.authority)
+            revision = Revision(number=document.number, digest=document.digest.hex())
+            signing.require_target(document.target, self._terminal, self._groups)
+            if self._settled_already(revision):
+                return
+            self._store.settings_with(document)
+        except RenzhengError as error:
+            self._refuse(revision, error)
+            return
+        if await self._superseded_before(document.valid_from):
+            return
+        await self._trial.start(self._store.keep(document))
+
+    def _refuse(self, revision: Revision, error: RenzhengError) -> None:
+        # Whoever can write to the topic must not be able to make us write to the disk without end: what nobody
+        # signed is noted once for each reason.
+        if revision.number == 0:
+            if error.code in self._complained:
+                return
+            self._complained.add(error.code)
+        _LOG.warning("configuration %d refused: %s", revision.number, error)
+        self._store.journal.refused(revision, error.code)
+
+    def _settled_already(self, revision: Revision) -> bool:
+        """Whether there is nothing to do about an authentic document for us.
+
+        Raises:
+            RenzhengError: `configuration.older` or `configuration.failed_before`.
+        """
+        state = self._store.journal.read()
+        if revision == state.active:
+            return True
+        if not attempts_left(state, revision):
+            raise RenzhengError("configuration.failed_before", f"number {revision.number} was rolled back")
+        again = any(failed.revision == revision for failed in state.failed)
+        if revision.number < state.highest or (revision.number == state.highest and not again):
+            raise RenzhengError("configuration.older", f"number {revision.number}; {state.highest} was taken before")
+        return False
+
+    async def _superseded_before(self, valid_from: int) -> bool:
+        """Wait for the document's time; True when a newer message arrived instead."""
+        while True:
+            now = self._clock()
+            if now is not None and now >= valid_from:
+                return False
+            if not self._newest.empty():
+                return True
+            await asyncio.sleep(_LOOK if now is None else min(_LOOK, valid_from - now))
+
+    async def _report(self) -> None:
+        await report_untold(self._store.journal, self._outbox, "configuration")
+
+
+async def connected(link: MqttLink, *, steady: float = 5.0) -> None:
+    """Return once `link` has been up for `steady` seconds in one piece: a plain `Acts.reachable`."""
+    while True:
+        try:
+            await link.wait_connected(steady)
+        except RenzhengError:
+            continue
+        await asyncio.sleep(steady)
+        if link.connected:
+            return
+
+
+async def report_untold(journal: Journal, outbox: Outbox, subject: str) -> None:
+    """Put what the issuer has not been told yet into the outbox. A failure is told in the log and changes nothing."""
+    try:
+        state = journal.read()
+        active = state.active.number if state.active else 0
+        for step in state.history[len(state.history) - state.untold :]:
+            report = ChangeReport.model_validate(
+                {
+                    "subject": subject,
+                    "number": step.revision.number,
+                    "digest": bytes.fromhex(step.revision.digest),
+                    "state": step.state,
+                    "reason": step.reason,
+                    "active": active,
+                }
+            )
+            await outbox.put(REPORT, report.encode(), Priority.RESULT, event_id=_event_id(subject, step))
+        if state.untold:
+            journal.told(state.untold)
+    except RenzhengError as error:
+        _LOG.warning("a change of %s could not be reported yet: %s", subject, error)
+
+
+def _event_id(subject: str, step: Step) -> bytes:
+    """The same step is the same event, however often a power cut makes us report it."""
+    return hashlib.sha256(f"{subject} {step.model_dump_json()}".encode()).digest()[:16]
