@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from agent.biometrics.liveness.challenge import Challenge
 from agent.biometrics.liveness.fuse import fuse_parts
+from agent.biometrics.liveness.light import LightShow
+from agent.biometrics.liveness.parallax import Parallax, PointTrack, grey_of
 from agent.biometrics.liveness.policy import LivenessPolicy
 from agent.biometrics.liveness.same_person import SamePerson
 from agent.biometrics.liveness.stream import StreamWatch
 from agent.biometrics.liveness.track import FaceTrack
-from agent.biometrics.liveness.turns import Look, Phase, TurnGate
+from agent.biometrics.liveness.turns import DIRECTIONS, Look, Phase, TurnGate
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.types import (
     Face,
@@ -26,8 +28,8 @@ from agent.biometrics.types import (
 
 #: What a turned head may look like to the quality gate without being wrong.
 _TURNED = frozenset({Guidance.LOOK_HERE, Guidance.UNCOVER, Guidance.HOLD_STILL, Guidance.CENTRE})
-#: Shares of the asked angle between which a head is on its way.
-_ON_THE_WAY = (0.35, 0.85)
+#: Shares of the asked angle at which a turning head is compared: twice on its way, once where it gets there.
+_ON_THE_WAY = ((0.35, 0.6), (0.6, 0.95), (0.95, 9.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +47,30 @@ class FaceSession:
     def __init__(self, pipeline: FacePipeline, policy: LivenessPolicy, challenge: Challenge, *, now: float) -> None:
         self._pipeline, self._policy, self._challenge = pipeline, policy, challenge
         self._gate = TurnGate(challenge, policy, now)
-        self._started = False
         self._track = FaceTrack()
         self._person = SamePerson("same_person" in policy.required)
         self._stream = StreamWatch("camera" in policy.required)
+        self._parallax = Parallax("parallax" in policy.required)
+        self._points: PointTrack | None = None
+        self._show = LightShow(challenge.colours, policy.slot, "light" in policy.required)
+        self._passive: float | None = None
         self._quality: dict[str, float] = {}
-        self._sampled: set[tuple[int, Phase, int]] = set()
+        self._sampled: set[tuple[int, Phase, int, int]] = set()
         self._faces = 0
+        self._now: float | None = None
         self._failure = ""
 
     @property
     def done(self) -> bool:
         """Whether no further frame can change anything."""
-        return bool(self._failure) or self._gate.over
+        if self._failure or self._gate.phase is Phase.FAILED:
+            return True
+        return self._gate.phase is Phase.PASSED and self._show.over(self._now or 0.0)
 
     @property
     def light(self) -> str:
         """The colour that the whole screen is to show, as "#rrggbb"; "" for the usual page."""
-        return ""
+        return "" if self.done else self._show.colour(self._now or 0.0)
 
     @property
     def progress(self) -> Progress:
@@ -77,9 +85,9 @@ class FaceSession:
         """Take the next frame; returns what the screen is to say."""
         if self.done:
             return Guidance.DONE
-        if not self._started:
+        if self._now is None:
             self._gate.restart(frame.timestamp)
-            self._started = True
+        self._now = frame.timestamp
         self._stream.see(frame)
         if self._stream.frozen:
             self._failure = "camera.frozen"
@@ -90,12 +98,17 @@ class FaceSession:
             self._gate.miss(frame.timestamp)
             return Guidance.DONE if self.done else obstacle or Guidance.LOOK_HERE
         self._look(frame, analysis, analysis.face)
-        return Guidance.DONE if self.done else self._gate.guidance
+        return Guidance.DONE if self.done else self._said()
 
     def evidence(self) -> FaceEvidence:
         """What was proved so far. Before the end, or without a usable face, the verdict is never live."""
-        parts = (self._turns_part(), self._person.part(), self._stream.part())
+        parts = [self._turns_part(), self._person.part(), self._stream.part(), *self._parallax.parts()]
+        if self._policy.light:
+            parts.append(self._show.part())
+        if self._passive is not None:
+            parts.append(self._passive_part(self._passive))
         liveness = fuse_parts(self._policy.name, parts, self._challenge.turns)
+        # The reserve of a challenge is part of it: what was asked in the end is told as well as what was drawn.
         return FaceEvidence(
             liveness=liveness,
             template=self._person.template(),
@@ -103,6 +116,9 @@ class FaceSession:
             frames=self._stream.frames,
             failure="" if liveness.verdict is LivenessVerdict.LIVE else self._cause(liveness.verdict),
         )
+
+    def _said(self) -> Guidance:
+        return Guidance.WATCH_SCREEN if self._gate.phase is Phase.PASSED else self._gate.guidance
 
     def _cause(self, verdict: LivenessVerdict) -> str:
         if self._failure:
@@ -121,32 +137,53 @@ class FaceSession:
 
     def _look(self, frame: Frame, analysis: FrameAnalysis, face: Face) -> None:
         self._faces += 1
+        if self._gate.phase is Phase.PASSED:
+            self._show.see(frame, face)
+            return
+        if self._policy.passive and self._passive is None:
+            # Slow, and before anything is timed.
+            self._passive = self._pipeline.passive(frame, analysis)
+            if self._policy.passive_limit is not None and self._passive > self._policy.passive_limit:
+                self._gate.ask_more()
         track = self._track.follow(face.box, frame.timestamp)
         look = Look(frame.timestamp, face.pose.yaw, face.pose.pitch, track)
+        before, done = self._gate.phase, len(self._gate.done)
         self._gate.see(look)
+        self._follow_points(frame, face, before, done)
         self._compare(frame, analysis, look)
         if self._person.broken:
             self._failure = "liveness.person_changed"
 
+    def _follow_points(self, frame: Frame, face: Face, before: Phase, done: int) -> None:
+        """Track points from the prompt to the end of the turn."""
+        gate = self._gate
+        if before is not Phase.ASK and gate.phase is Phase.ASK and self._points is None:
+            self._points = PointTrack(grey_of(frame), face)
+        elif self._points is not None and gate.phase in (Phase.ASK, Phase.HOLD):
+            self._points.follow(grey_of(frame))
+            if before is Phase.ASK and gate.phase is Phase.HOLD:
+                self._parallax.turns[done:] = [self._points.shape(DIRECTIONS[gate.guidance])]
+        else:
+            self._points = None
+
     def _compare(self, frame: Frame, analysis: FrameAnalysis, look: Look) -> None:
         """Take a template where the person has to be the same: ahead before each turn, on the way, at its end."""
         gate = self._gate
-        step = len(gate.done)
-        ahead = gate.phase in (Phase.AHEAD, Phase.PASSED) and gate.frontal(look)
-        if ahead and (not self._person.ready or self._first_of(gate.phase, step)):
-            sharp = min(1.0, analysis.quality.get("sharpness", 0.0) * 10)
-            self._person.look_ahead(self._pipeline.embed(frame, analysis), 0.1 + sharp)
-            self._quality = dict(analysis.quality)
+        if gate.phase in (Phase.AHEAD, Phase.PASSED):
+            if gate.frontal(look) and (not self._person.ready or self._first_of()):
+                sharp = min(1.0, analysis.quality.get("sharpness", 0.0) * 10)
+                self._person.look_ahead(self._pipeline.embed(frame, analysis), 0.1 + sharp)
+                self._quality = dict(analysis.quality)
         elif gate.phase is Phase.ASK:
             share = gate.angle(gate.guidance, look)
-            if _ON_THE_WAY[0] <= share <= _ON_THE_WAY[1] and self._first_of(gate.phase, step):
-                self._person.look_aside(self._pipeline.embed(frame, analysis))
-        elif gate.phase is Phase.HOLD and self._first_of(gate.phase, step):
-            self._person.look_aside(self._pipeline.embed(frame, analysis))
+            for band, (low, high) in enumerate(_ON_THE_WAY):
+                if low <= share < high and self._first_of(band):
+                    self._person.look_aside(self._pipeline.embed(frame, analysis), gate.guidance, share)
 
-    def _first_of(self, phase: Phase, step: int) -> bool:
-        """Whether this is the first time that `phase` asks for a template in this step of this sequence."""
-        key = (self._gate.mistakes, phase, step)
+    def _first_of(self, band: int = 0) -> bool:
+        """Whether this is the first frame of its phase (and band of it) in this step of this sequence."""
+        gate = self._gate
+        key = (gate.mistakes, gate.phase, len(gate.done), band)
         if key in self._sampled:
             return False
         self._sampled.add(key)
@@ -159,3 +196,10 @@ class FaceSession:
         detail = ", ".join(f"{t.turn} {t.peak:.0f}° after {t.reaction:.1f} s" for t in gate.done)
         score = len(gate.done) / len(gate.steps)
         return LivenessPart("turns", verdict, round(score, 3), 1.0, "turns" in self._policy.required, detail)
+
+    def _passive_part(self, score: float) -> LivenessPart:
+        limit = self._policy.passive_limit
+        if limit is None:
+            return LivenessPart("passive", LivenessVerdict.INDETERMINATE, score, 1.0, False, "camera not calibrated")
+        verdict = LivenessVerdict.LIVE if score <= limit else LivenessVerdict.ATTACK
+        return LivenessPart("passive", verdict, score, limit, False)

@@ -29,6 +29,9 @@ class LivenessPolicy:
     light: bool = False
     colours: int = 8
     slot: float = 0.3
+    #: Ask the passive network (100 ms on a PC) before the first turn; above the limit of this camera, one turn more.
+    passive: bool = False
+    passive_limit: float | None = None
     #: The parts without which a person is not called live.
     required: frozenset[str] = frozenset({"turns", "same_person", "camera"})
 
@@ -45,6 +48,7 @@ POLICIES: Mapping[str, LivenessPolicy] = MappingProxyType(
                 mistakes=0,
                 yaw=28.0,
                 light=True,
+                passive=True,
                 required=frozenset({"turns", "same_person", "camera", "parallax"}),
             ),
         )

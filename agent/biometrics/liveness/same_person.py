@@ -8,10 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent.biometrics.embed import fuse
-from agent.biometrics.types import LivenessPart, LivenessVerdict, Template
+from agent.biometrics.types import Guidance, LivenessPart, LivenessVerdict, Template
 
-#: Cosine that looks straight ahead must reach against the first ones, and turned ones: docs/liveness.md has the rates.
-AHEAD, TURNED = 0.60, 0.40
+#: Cosine that a look ahead must reach against the first ones: docs/liveness.md has the rates.
+AHEAD = 0.60
+#: The same for a turned face: at no angle, and how much less at the full angle that is asked for.
+_ACROSS, _UPRIGHT = (0.72, 0.25), (0.66, 0.30)
+_LOWEST = 0.28
+#: Below this share of what was asked it is surely somebody else; above it the light or the angle may be to blame.
+_SURELY = 0.7
 #: Looks ahead that make the reference.
 REFERENCE = 3
 
@@ -24,7 +29,8 @@ class SamePerson:
     _first: list[tuple[Template, float]] = field(default_factory=list)
     _ahead: list[tuple[Template, float]] = field(default_factory=list)
     ahead: list[float] = field(default_factory=list)
-    turned: list[float] = field(default_factory=list)
+    #: Cosines of turned faces, each with what was asked of it.
+    turned: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def ready(self) -> bool:
@@ -39,15 +45,16 @@ class SamePerson:
             self.ahead.append(self._similarity(template))
         self._ahead.append((template, weight))
 
-    def look_aside(self, template: Template) -> None:
-        """A turned face."""
+    def look_aside(self, template: Template, turn: Guidance, share: float) -> None:
+        """A face on its way in `turn`, at `share` of the angle that is asked for."""
         if self._first:
-            self.turned.append(self._similarity(template))
+            base, slope = _ACROSS if turn in (Guidance.TURN_LEFT, Guidance.TURN_RIGHT) else _UPRIGHT
+            self.turned.append((self._similarity(template), max(_LOWEST, base - slope * share)))
 
     @property
     def broken(self) -> bool:
         """Whether somebody else has been seen."""
-        return min(self.ahead, default=1.0) < AHEAD or min(self.turned, default=1.0) < TURNED
+        return min(self._shares(), default=1.0) < 1.0
 
     def template(self) -> Template | None:
         """One template of all looks ahead, weighted by their quality; None without any."""
@@ -55,10 +62,10 @@ class SamePerson:
 
     def part(self) -> LivenessPart:
         """The evidence: the smallest cosine, as a share of what was asked of it."""
-        shares = [s / AHEAD for s in self.ahead] + [s / TURNED for s in self.turned]
-        if self.broken:
+        shares = self._shares()
+        if min(shares, default=1.0) < _SURELY:
             verdict = LivenessVerdict.ATTACK
-        elif self.ahead and self.turned:
+        elif not self.broken and self.ahead and self.turned:
             verdict = LivenessVerdict.LIVE
         else:
             verdict = LivenessVerdict.INDETERMINATE
@@ -70,6 +77,10 @@ class SamePerson:
             self.required,
             f"{len(self.ahead)} looks ahead, {len(self.turned)} aside",
         )
+
+    def _shares(self) -> list[float]:
+        """Each cosine over what was asked of it."""
+        return [cosine / AHEAD for cosine in self.ahead] + [cosine / asked for cosine, asked in self.turned]
 
     def _similarity(self, template: Template) -> float:
         return float(template.vector @ _fused(self._first).vector)

@@ -4,8 +4,10 @@ It sees angles and times, never pixels. A recording cannot pass it by showing ev
 is asked, or a turn that ends before its random time is up, all cost a fresh and longer sequence, and soon the attempt.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from types import MappingProxyType
 
 from agent.biometrics.liveness.challenge import TURNS, Challenge, Step
 from agent.biometrics.liveness.policy import LivenessPolicy
@@ -17,6 +19,15 @@ FRONTAL_YAW, FRONTAL_PITCH = 12.0, 11.0
 NEUTRAL_PITCH = 20.0
 #: A turn goes on while it stays above this share of its angle, and counts as wrong only if the asked one is below.
 _KEEP, _CLEARLY_NOT = 0.75, 0.6
+#: Where each turn moves a face in the picture: right, down.
+DIRECTIONS: Mapping[Guidance, tuple[float, float]] = MappingProxyType(
+    {
+        Guidance.TURN_LEFT: (1.0, 0.0),
+        Guidance.TURN_RIGHT: (-1.0, 0.0),
+        Guidance.LOOK_UP: (0.0, -1.0),
+        Guidance.LOOK_DOWN: (0.0, 1.0),
+    }
+)
 #: Frames looking ahead that end a turn.
 _FRONTAL_FRAMES = 2
 #: A face that is not seen for this long is another presentation.
@@ -25,7 +36,7 @@ LOST = 0.45
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Where a head points at a time, in degrees: yaw to the person's own left, pitch up; and the number of its track."""
+    """Where a head points at a time, in degrees: yaw to the person's own left, pitch up; and its track's number."""
 
     time: float
     yaw: float
@@ -123,6 +134,11 @@ class TurnGate:
     def restart(self, now: float) -> None:
         """Start the clock anew, as the first frame tells it."""
         self.start = self._since = now
+
+    def ask_more(self) -> None:
+        """Ask for the longer sequence from the start: something looked odd, though not odd enough to refuse."""
+        if self.phase is Phase.SETTLE:
+            self._steps = self.challenge.reserve
 
     def miss(self, now: float) -> None:
         """No usable face in the frame at `now`."""
