@@ -79,39 +79,46 @@ class PcscReader:
         """
         deadline = time.monotonic() + request.timeout
         worker = Worker(f"{self._name}-card")
+        session = _Session(self._match, exclusive=self._exclusive)
         try:
-            connection = worker.call(self._connect, timeout=min(_CONNECT, request.timeout), cancel=request.cancel)
-            context, card = connection
+            card = worker.call(session.open, timeout=min(_CONNECT, request.timeout), cancel=request.cancel)
             transport = _Deadline(worker, card, request, deadline, self._silence)
-            try:
-                return read_chip(
-                    transport, request, self._store, atr=card.atr, now=self._now(), full_trace=self._full_trace
-                )
-            finally:
-                if not worker.stuck:
-                    worker.call(_release, context, card, timeout=_CONNECT)
+            return read_chip(
+                transport, request, self._store, atr=card.atr, now=self._now(), full_trace=self._full_trace
+            )
         except BridgeError as error:
             if error.code is Code.DOCUMENT_SILENT and time.monotonic() >= deadline:
                 error.code = Code.DOCUMENT_TIMEOUT
             raise
         finally:
-            worker.close()
-
-    def _connect(self) -> tuple[Context, Card]:
-        context = Context()
-        try:
-            reader = next((name for name in context.readers() if self._match in name), None)
-            if reader is None:
-                raise ReaderError(Code.READER_GONE, "no reader of that name is connected")
-            return context, Card(context, reader, exclusive=self._exclusive)
-        except BridgeError:
-            context.close()
-            raise
+            # A stuck worker lets the card go when its last call comes back at last.
+            worker.finish(session.release, timeout=_CONNECT)
 
 
-def _release(context: Context, card: Card) -> None:
-    card.close()
-    context.close()
+class _Session:
+    """A context and a card; made and released in the worker's thread."""
+
+    def __init__(self, match: str, *, exclusive: bool) -> None:
+        self._match = match
+        self._exclusive = exclusive
+        self._context: Context | None = None
+        self._card: Card | None = None
+
+    def open(self) -> Card:
+        """Connect to the card."""
+        self._context = Context()
+        reader = next((name for name in self._context.readers() if self._match in name), None)
+        if reader is None:
+            raise ReaderError(Code.READER_GONE, "no reader of that name is connected")
+        self._card = Card(self._context, reader, exclusive=self._exclusive)
+        return self._card
+
+    def release(self) -> None:
+        """Let go of whatever was opened."""
+        if self._card is not None:
+            self._card.close()
+        if self._context is not None:
+            self._context.close()
 
 
 class _Deadline:

@@ -6,6 +6,7 @@ behind (it ends when the card leaves or the driver gives up) and its worker is n
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -68,6 +69,11 @@ class Worker:
             self.stuck = True
             raise DocumentError(Code.DOCUMENT_SILENT, "no answer in time")
 
-    def close(self) -> None:
-        """Let the thread end once its last call has come back."""
+    def finish(self, cleanup: Callable[[], None], timeout: float) -> None:
+        """Make one last call and end the thread; a stuck one does both when it comes back."""
+        if not self.stuck:
+            with contextlib.suppress(DocumentError):
+                self.call(cleanup, timeout=timeout)
+        else:
+            self._calls.put((cleanup, ()))
         self._calls.put(None)

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from firmware_bridge.apdu import status, tlv
 from firmware_bridge.apdu.command import Command, Response
 from firmware_bridge.apdu.secure import Suite, TripleDesSuite, pad
-from firmware_bridge.emrtd import keys
+from firmware_bridge.emrtd import curves, keys
 from firmware_bridge.emrtd import pace as terminal
-from firmware_bridge.emrtd.agreement import Agreement, agreement
+from firmware_bridge.emrtd.agreement import Agreement, CurveAgreement, agreement
 from firmware_bridge.emrtd.integrated_mapping import NONCE_SIZE, map_integrated
 from firmware_bridge.emrtd.keys import CipherName
 from firmware_bridge.emrtd.security_infos import Mapping, PaceInfo, oid_text
@@ -44,6 +44,7 @@ class _Pace:
     nonce: bytes = b""
     generator: Any = None
     mapping_private: int = 0
+    factor: int = 0
     mapping_public: Any = None
     public: Any = None
     peer: Any = None
@@ -196,10 +197,11 @@ class Protocols:
             return _reply(0x82, b"")
         static = self._memory.mapping_static
         state.mapping_private, state.mapping_public = group.generate()
-        if info.mapping is Mapping.CHIP_AUTHENTICATION and static is not None:
+        if info.mapping is Mapping.CHIP_AUTHENTICATION and static and isinstance(static.group, CurveAgreement):
             # The mapping key is a known multiple of the static one: that multiple is the proof (4.4.3.3.3).
-            state.mapping_public = group.power(state.mapping_private, static.public)
-            state.mapping_private = state.mapping_private * static.private
+            state.factor = state.mapping_private
+            state.mapping_private = state.factor * static.private
+            state.mapping_public = group.power(state.mapping_private, curves.generator(static.group.curve))
         state.generator = group.map_generic(state.nonce, group.power(state.mapping_private, group.decode(value)))
         return _reply(0x82, group.encode(state.mapping_public))
 
@@ -210,10 +212,9 @@ class Protocols:
             return Response(b"", status.AUTHENTICATION_FAILED)
         answer = tlv.encode(0x86, terminal.token(suite, state.info, state.group, state.peer))
         static = self._memory.mapping_static
-        if state.info.mapping is Mapping.CHIP_AUTHENTICATION and static is not None:
-            curve = static.group.curve  # type: ignore[union-attr]  # CAM is defined on curves only
-            factor = state.mapping_private // static.private % curve.n
-            plain = pad(factor.to_bytes((curve.n.bit_length() + 7) // 8, "big"), suite.block)
+        if state.factor and static and isinstance(static.group, CurveAgreement):
+            size = (static.group.curve.n.bit_length() + 7) // 8
+            plain = pad(state.factor.to_bytes(size, "big"), suite.block)
             answer += tlv.encode(0x8A, suite.encrypt((1 << 128) - 1, plain))
         self._next = Session(suite, 0)
         return Response(tlv.encode(0x7C, answer), status.OK)

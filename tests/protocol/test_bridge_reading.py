@@ -1,0 +1,205 @@
+"""A whole read against the simulated chip: every way in, every way to prove itself, every way to be false."""
+
+import pytest
+
+from firmware_bridge.document import Access, CheckName, Document, DocumentKind, PortraitFormat, Verdict
+from firmware_bridge.emrtd.domain_parameters import CURVES, GROUPS
+from firmware_bridge.emrtd.files import CARD_ACCESS
+from firmware_bridge.emrtd.files import GROUPS as FILES
+from firmware_bridge.emrtd.keys import CipherName
+from firmware_bridge.emrtd.security_infos import Mapping
+from firmware_bridge.errors import Code, DocumentError
+from firmware_bridge.reader import CanKey, MrzKey, Progress, ReadRequest
+from firmware_bridge.simulator import IssuingState, Person, Personalisation, Profile, personalise, portraits, variants
+from firmware_bridge.simulator.personalise import pace
+from tests.protocol.bridge_chips import PERSON, memory, picture, read, state, store_of
+
+ALL_PASSED = {CheckName.PASSIVE, CheckName.CHIP, CheckName.ACTIVE, CheckName.EXPIRY}
+WITH_NONCE = ReadRequest(PERSON.key, nonce=b"8 bytes!")
+
+
+def passed(document: Document) -> set[CheckName]:
+    return {name for name, check in document.checks.items() if check.passed}
+
+
+def test_a_genuine_passport_is_read_and_every_check_passes() -> None:
+    document = read(memory(), WITH_NONCE)
+    assert passed(document) == ALL_PASSED
+    assert document.kind is DocumentKind.PASSPORT
+    assert document.access is Access.PACE
+    assert (document.holder.surname, document.holder.given_names) == ("MUSTERFRAU", "LI NA")
+    assert document.holder.birth_date == PERSON.birth_date
+    assert document.valid_until == PERSON.expiry_date
+    assert document.portrait is not None
+    assert document.portrait.data == picture()
+    assert document.portrait.format is PortraitFormat.JPEG2000
+
+
+@pytest.mark.parametrize("cipher", CipherName)
+@pytest.mark.parametrize("mapping", Mapping)
+def test_every_mapping_with_every_cipher(mapping: Mapping, cipher: CipherName) -> None:
+    document = read(memory(Profile(pace=(pace(mapping, cipher, 13),), chip_authentication=(cipher, 12))), WITH_NONCE)
+    assert passed(document) == ALL_PASSED
+    cam = mapping is Mapping.CHIP_AUTHENTICATION
+    assert document.access is (Access.PACE_CAM if cam else Access.PACE)
+
+
+@pytest.mark.parametrize("parameters", [*GROUPS, *CURVES])
+def test_every_standard_domain_for_pace_and_chip_authentication(parameters: int) -> None:
+    profile = Profile(pace=(pace(parameter_id=parameters),), chip_authentication=(CipherName.AES_256, parameters))
+    assert passed(read(memory(profile), WITH_NONCE)) == ALL_PASSED
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_integrated_mapping_in_prime_groups_with_chained_commands(group: int) -> None:
+    profile = Profile(
+        pace=(pace(Mapping.INTEGRATED, CipherName.TRIPLE_DES, group),),
+        chip_authentication=(CipherName.TRIPLE_DES, group),
+        extended=False,
+    )
+    assert passed(read(memory(profile), WITH_NONCE, atr=False)) == ALL_PASSED
+
+
+@pytest.mark.parametrize("extended", [True, False])
+@pytest.mark.parametrize("active", ["rsa", "ecdsa"])
+def test_a_chip_without_pace_opens_by_basic_access_control(extended: bool, active: str) -> None:
+    document = read(memory(Profile(pace=(), extended=extended, active_authentication=active)), WITH_NONCE)
+    assert document.access is Access.BAC
+    assert passed(document) == ALL_PASSED
+
+
+def test_the_can_opens_as_the_mrz_does() -> None:
+    assert passed(read(memory(), ReadRequest(CanKey("500540"), nonce=b"8 bytes!"))) == ALL_PASSED
+
+
+def code_of(held: Personalisation, request: ReadRequest) -> Code:
+    with pytest.raises(DocumentError) as caught:
+        read(held, request)
+    assert caught.value.trace
+    return caught.value.code
+
+
+@pytest.mark.parametrize("profile", [Profile(), Profile(pace=())], ids=["pace", "bac"])
+def test_a_wrong_key_is_told_from_a_broken_chip(profile: Profile) -> None:
+    wrong = MrzKey("X1234567", PERSON.birth_date, PERSON.expiry_date)
+    assert code_of(memory(profile), ReadRequest(wrong)) is Code.DOCUMENT_KEY
+
+
+def test_without_a_key_a_protected_chip_asks_for_one() -> None:
+    assert code_of(memory(), ReadRequest()) is Code.DOCUMENT_KEY_MISSING
+    assert code_of(memory(Profile(pace=())), ReadRequest(CanKey("500540"))) is Code.DOCUMENT_KEY_MISSING
+
+
+def test_a_chip_that_protects_nothing_is_read_without_a_key() -> None:
+    document = read(memory(Profile(pace=(), bac=False, chip_authentication=None)), ReadRequest())
+    assert document.access is Access.NONE
+    assert document.check(CheckName.PASSIVE).passed
+
+
+def failure(document: Document) -> dict[CheckName, Code | None]:
+    return {name: check.code for name, check in document.checks.items() if check.code is not None}
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [Profile(), Profile(pace=()), Profile(pace=(pace(Mapping.CHIP_AUTHENTICATION),))],
+    ids=["pace", "bac", "pace-cam"],
+)
+def test_a_cloned_chip_is_told(profile: Profile) -> None:
+    document = read(variants.cloned(memory(profile)))
+    assert document.check(CheckName.PASSIVE).passed
+    assert failure(document) == {CheckName.CHIP: Code.DOCUMENT_CLONED, CheckName.ACTIVE: Code.DOCUMENT_CLONED}
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
+def test_active_authentication_alone_tells_a_clone(kind: str) -> None:
+    document = read(variants.cloned(memory(Profile(chip_authentication=None, active_authentication=kind))))
+    assert failure(document) == {CheckName.ACTIVE: Code.DOCUMENT_CLONED}
+
+
+def test_a_copy_that_hides_its_keys_is_told() -> None:
+    document = read(variants.hidden(memory()))
+    assert failure(document) == {CheckName.CHIP: Code.DOCUMENT_CLONED, CheckName.ACTIVE: Code.DOCUMENT_CLONED}
+
+
+def test_an_altered_portrait_is_told_and_not_used() -> None:
+    document = read(variants.altered(memory(), portraits.jpeg2000(portraits.OTHER)))
+    assert failure(document) == {CheckName.PASSIVE: Code.DOCUMENT_ALTERED}
+    assert "DG2" in document.check(CheckName.PASSIVE).reason
+    assert document.portrait is None
+
+
+def test_altered_personal_data_is_told_and_not_used() -> None:
+    other = personalise(Person(surname="ANDERS"), picture(), state())
+    document = read(memory().with_file(FILES[1].fid, other.application[FILES[1].fid]))
+    assert failure(document) == {CheckName.PASSIVE: Code.DOCUMENT_ALTERED}
+    assert (document.holder.surname, document.number) == ("", "")
+
+
+def test_a_group_that_is_not_in_the_security_object_is_told_and_not_used() -> None:
+    held = memory()
+    fields = bytes.fromhex("6B085C025F0E5F0E0141")
+    common = held.application[0x011E].replace(b"\x5c\x04\x61\x75\x6e\x6f", b"\x5c\x04\x61\x75\x6b\x6f")
+    document = read(held.with_file(FILES[11].fid, fields).with_file(0x011E, common))
+    assert "DG11 is not in the security object" in document.check(CheckName.PASSIVE).reason
+    assert document.holder.native_name == ""
+
+
+def test_an_unknown_issuer_is_told() -> None:
+    document = read(memory(), store=store_of(IssuingState.create()))
+    assert failure(document) == {CheckName.PASSIVE: Code.DOCUMENT_UNTRUSTED}
+    assert document.check(CheckName.PASSIVE).verdict is Verdict.NOT_TRUSTED
+
+
+def test_a_chip_that_hides_its_pace_is_told_by_its_own_signed_data() -> None:
+    held = memory()
+    master = {fid: content for fid, content in held.master.items() if fid != CARD_ACCESS.fid}
+    hiding = Personalisation(held.profile, held.key, master, held.application, held.static, held.active)
+    document = read(hiding)
+    assert document.access is Access.BAC
+    assert document.check(CheckName.PASSIVE).code is Code.DOCUMENT_ALTERED
+
+
+def test_a_chip_that_offers_pace_is_never_opened_by_basic_access_control_unasked() -> None:
+    held = memory(Profile(pace=(pace(),)))
+    deaf = Personalisation(
+        Profile(pace=(pace(parameter_id=13),)), held.key, held.master, held.application, held.static, held.active
+    )
+    assert code_of(deaf, ReadRequest(PERSON.key)) is Code.DOCUMENT_ACCESS
+    assert read(deaf, ReadRequest(PERSON.key, allow_bac_fallback=True)).access is Access.BAC
+
+
+def test_progress_names_every_step_and_counts_the_portrait() -> None:
+    told: list[Progress] = []
+    read(memory(), ReadRequest(PERSON.key, progress=told.append))
+    steps = [progress.step for progress in told]
+    assert steps.index("access") < steps.index("EF.SOD") < steps.index("DG2") < steps.index("chip authentication")
+    last = [progress for progress in told if progress.step == "DG2"][-1]
+    assert last.done == last.total > 15_000
+
+
+def test_a_portrait_beyond_32_kilobytes_is_read_with_and_without_extended_length() -> None:
+    large = personalise(PERSON, portraits.jpeg(portraits.HOLDER_CHIP), state(), Profile(max_response=20_000))
+    small = personalise(PERSON, portraits.jpeg(portraits.HOLDER_CHIP), state(), Profile(extended=False))
+    for held in (large, small):
+        document = read(held)
+        assert document.portrait is not None
+        assert document.portrait.data == portraits.jpeg(portraits.HOLDER_CHIP)
+        assert document.portrait.format is PortraitFormat.JPEG
+
+
+@pytest.mark.parametrize(("size", "code"), [("TD1", "ID"), ("TD2", "I")])
+def test_identity_cards_are_read(size: str, code: str) -> None:
+    person = Person(size=size, document_code=code, personal_number="")
+    held = personalise(person, picture(), state())
+    document = read(held, ReadRequest(person.key))
+    assert document.kind is DocumentKind.ID_CARD
+    assert (document.number, document.holder.surname) == (person.number, person.surname)
+    assert document.check(CheckName.PASSIVE).passed
+
+
+def test_native_name_address_and_authority_come_from_dg11_and_dg12() -> None:
+    person = Person(native_name="李娜", address="1 Example Road", authority="Ministry of Examples")
+    document = read(personalise(person, picture(), state()), ReadRequest(person.key))
+    assert (document.holder.native_name, document.holder.address) == ("李娜", "1 Example Road")
+    assert document.issuing_authority == "Ministry of Examples"
