@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from issuer import broker as broker_module
-from issuer import pki, store
+from issuer import pki, policy, store
 from issuer.errors import IssuerError
 from issuer.events import EventStore
 from issuer.layout import Layout
@@ -55,6 +55,22 @@ def init(folder: Path, name: str, hosts: tuple[str, ...]) -> None:
     """Make the authorities, keys and default policy of a new issuer in FOLDER."""
     layout = pki.create(folder, name, hosts)
     click.echo(f"issuer {name!r} made; its policy is {layout.policy}")
+
+
+@main.command()
+@_FOLDER
+@click.option("--name", required=True, help="The issuer's name; terminals pin it.")
+@click.option("--terminal", required=True, help="The first terminal to enrol.")
+@click.option("--port", type=click.IntRange(1, 65535), required=True, help="Of the broker, on loopback.")
+@click.option("--user", default="", help="As for `broker-config`.")
+@click.option("--keep", multiple=True, help="A field of the holder that the policy stores.")
+def quickstart(folder: Path, name: str, terminal: str, port: int, user: str, keep: tuple[str, ...]) -> None:
+    """Do `init`, `enroll` and `broker-config` in one go, for this machine; prints where things are, as JSON."""
+    layout = pki.create(folder, name, ("localhost", "127.0.0.1"))
+    if keep:
+        policy.keep(layout.policy, keep)
+    made = {"terminal": pki.enroll(layout, terminal), "broker": broker_module.config(folder, port, user=user)}
+    click.echo(json.dumps({what: str(path) for what, path in made.items()}))
 
 
 @main.command()

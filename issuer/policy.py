@@ -69,6 +69,13 @@ def write_default(path: Path, name: str) -> None:
     path.write_text(_DEFAULT.format(name=json.dumps(name)), "utf-8")
 
 
+def keep(path: Path, names: Iterable[str]) -> None:
+    """Change the default policy at `path` so that it stores these fields of the holder."""
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("store = []", f"store = {json.dumps(list(names))}"), "utf-8")
+    load(path)
+
+
 def load(path: Path) -> Settings:
     """The settings in `path`.
 

@@ -1,10 +1,11 @@
 """The stage of the demonstration: a folder, a PKI made for the run, a broker, an issuer, a terminal, a trust store."""
 
+import json
 import os
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,15 +48,18 @@ class Stage:
 
 
 @asynccontextmanager
-async def built(folder: Path, trust: Path, liveness: str) -> AsyncIterator[Stage]:
-    """Make the PKI, start the broker and the issuer; everything is stopped at the end."""
+async def built(folder: Path, trust: Path, liveness: str, keep: Sequence[str] = ()) -> AsyncIterator[Stage]:
+    """Make the PKI, start the broker and the issuer; everything is stopped at the end.
+
+    `keep` names the fields of the holder that the issuer's policy stores.
+    """
     port = free_port()
     authority = folder / "issuer"
-    await output([tool("renzheng-issuer"), "init", str(authority), "--name", "demo-issuer"])
-    identity = await output([tool("renzheng-issuer"), "enroll", str(authority), TERMINAL])
-    user = ["--user", "root"] if os.geteuid() == 0 else []
-    configuration = await output([tool("renzheng-issuer"), "broker-config", str(authority), "--port", str(port), *user])
-    broker = Program("broker", [_mosquitto(), "-c", configuration.strip()], folder / "broker.log")
+    quick = ["quickstart", str(authority), "--name", "demo-issuer", "--terminal", TERMINAL, "--port", str(port)]
+    quick += ["--user", "root"] if os.geteuid() == 0 else []
+    quick += [option for field in keep for option in ("--keep", field)]
+    made = json.loads(await output([tool("renzheng-issuer"), *quick]))
+    broker = Program("broker", [_mosquitto(), "-c", made["broker"]], folder / "broker.log")
     async with running(broker):
         await broker.listening(port)
         url = f"mqtts://127.0.0.1:{port}"
@@ -64,7 +68,7 @@ async def built(folder: Path, trust: Path, liveness: str) -> AsyncIterator[Stage
         )
         async with running(issuer):
             settings = parse(
-                _tables(folder, trust, url, Path(identity.strip()), liveness), source="the demonstration", base=folder
+                _tables(folder, trust, url, Path(made["terminal"]), liveness), source="the demonstration", base=folder
             )
             yield Stage(folder, port, broker, issuer, settings)
 
