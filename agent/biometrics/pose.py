@@ -15,8 +15,6 @@ LEFT = np.array([263, 362, 356, 454, 323, 361, 288, 397, 291, 280, 425, 327, 300
 #: Down the middle: hair line and brow against lips and chin.
 UPPER = np.array([10, 151, 9])
 LOWER = np.array([152, 175, 199])
-#: A face that looks straight ahead leans by this much between forehead and chin: the median of frontal portraits.
-LEVEL = 0.0
 
 
 def pose_of(mesh: NDArray[np.float32]) -> Pose:
@@ -28,4 +26,4 @@ def pose_of(mesh: NDArray[np.float32]) -> Pose:
     yaw = np.arctan2(across[2], np.hypot(across[0], across[1]))
     roll = np.arctan2(across[1], across[0])
     pitch = np.arctan2(-down[2], np.hypot(down[0], down[1]))
-    return Pose(float(np.degrees(yaw)), float(np.degrees(pitch)) - LEVEL, float(np.degrees(roll)))
+    return Pose(float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll)))

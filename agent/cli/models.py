@@ -51,6 +51,7 @@ cache_option = click.option("--cache/--no-cache", default=True, help="Keep resul
 @click.option("--pairs", type=existing, help="CSV with columns a,b,same[,set,fold]: accuracy, EER, FNMR at FMR.")
 @click.option("--images", type=existing, help="CSV with columns path,subject: all pictures against all.")
 @click.option("--out", type=folder, required=True, help="Folder for report.json, report.md and plots.")
+@click.option("--portrait", is_flag=True, help="Take `a` as a chip's portrait: 240 x 320, JPEG 2000, 15 kB.")
 @bundle_option
 @limit_option
 @jobs_option
@@ -59,6 +60,7 @@ def evaluate(
     pairs: Path | None,
     images: Path | None,
     out: Path,
+    portrait: bool,
     bundle: Path | None,
     limit: int | None,
     jobs: int,
@@ -77,7 +79,7 @@ def evaluate(
     opened = open_bundle(bundle)
     with progress_bar("templates") as progress:
         if pairs is not None:
-            lines = evaluate_pairs(opened, bundle, pairs, out, limit, jobs, cache, progress)
+            lines = evaluate_pairs(opened, bundle, pairs, out, limit, jobs, cache, progress, portrait)
         elif images is not None:
             lines = evaluate_images(opened, bundle, images, out, limit, jobs, cache, progress)
     click.echo("\n".join(lines))
@@ -119,9 +121,7 @@ def evaluate_pad(
 @models.command()
 @click.option("--images", type=existing, required=True, help="CSV with columns path,subject.")
 @click.option("--fmr", type=click.FloatRange(1e-9, 0.5), default=1e-5, show_default=True, help="False match rate.")
-@click.option(
-    "--site", type=click.Path(path_type=Path, dir_okay=False), help="Site manifest to write the threshold to."
-)
+@click.option("--site", type=click.Path(path_type=Path, dir_okay=False), help="Site manifest to write it to.")
 @click.option("--bundle", type=folder, help="Folder of a bundle: writes into its manifest unless --site is given.")
 @limit_option
 @jobs_option

@@ -49,8 +49,8 @@ def calibrate_threshold(
     if cosine is None:
         raise EvaluationError(
             "evaluation.too_few",
-            f"{impostors.total} impostor pairs do not carry an FMR of {fmr:g}: {int(np.ceil(1 / fmr))} are needed, or a "
-            f"rate of {1 / max(impostors.total, 1):.1g}",
+            f"{impostors.total} impostor pairs do not carry an FMR of {fmr:g}: at least {int(np.ceil(1 / fmr))} are "
+            f"needed, or a rate of {1 / max(impostors.total, 1):.1g}",
         )
     rounded = float(np.ceil(cosine * 10**DECIMALS) / 10**DECIMALS)
     expected = fmr * impostors.total

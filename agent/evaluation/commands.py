@@ -26,13 +26,18 @@ def evaluate_pairs(
     jobs: int,
     cache: bool,
     progress: Progress | None,
+    portrait: bool = False,
 ) -> list[str]:
-    """Write the report on a list of pairs; the lines of report.md."""
+    """Write the report on a list of pairs; the lines of report.md.
+
+    With `portrait` the first picture of each pair is first made what a chip would hold of it.
+    """
     pairs = read_pairs(table, limit)
     open_folder(out)
-    paths = (path for pair in pairs for path in (pair.a, pair.b))
-    found = embed_files(paths, folder, cache_folder() if cache else None, jobs, progress)
-    sets, scores = report_on_pairs(pairs, found)
+    kept = cache_folder() if cache else None
+    first = embed_files((pair.a for pair in pairs), folder, kept, jobs, progress, portrait)
+    second = embed_files((pair.b for pair in pairs), folder, kept, jobs, progress)
+    sets, scores = report_on_pairs(pairs, first, second)
     lines = verification_lines(sets)
     draw_det(scores, out / "det.png")
     draw_histogram(scores, out / "histogram.png")

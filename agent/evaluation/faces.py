@@ -1,5 +1,6 @@
 """Templates of many picture files."""
 
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageOps
 
 from agent.biometrics.bundle import ModelBundle
 from agent.biometrics.decode import decode_file
@@ -14,12 +17,15 @@ from agent.biometrics.errors import FaceError
 from agent.biometrics.image import Picture
 from agent.biometrics.manifest import Role
 from agent.biometrics.pipeline import FacePipeline
+from agent.biometrics.types import Image
 from agent.evaluation.cache import ResultCache, cache_key
 from agent.evaluation.workers import Item, Progress, map_items
 
 #: What a worker answers for a picture without a template: the code of its failure after this byte.
 FAILED = b"\x00"
 MISSING = "evaluation.file_missing"
+PORTRAIT_SIZE = (240, 320)
+PORTRAIT_BYTES = 15_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,10 +36,11 @@ class Embeddings:
     failures: dict[Path, str]
 
 
-def embeddings_key(bundle: ModelBundle) -> str:
+def embeddings_key(bundle: ModelBundle, as_portraits: bool = False) -> str:
     """Names what decides the templates of stills: the models and the views that are added up."""
     roles = (Role.DETECT, Role.MESH, Role.POINTS, Role.EMBED)
-    return cache_key([*(bundle.entry(role).sha256 for role in roles), *bundle.entry(Role.EMBED).still_views])
+    kind = ["portrait"] if as_portraits else []
+    return cache_key([*kind, *(bundle.entry(role).sha256 for role in roles), *bundle.entry(Role.EMBED).still_views])
 
 
 def embed_files(
@@ -42,10 +49,16 @@ def embed_files(
     cache_folder: Path | None,
     jobs: int = 0,
     progress: Progress | None = None,
+    as_portraits: bool = False,
 ) -> Embeddings:
-    """Templates of all `paths` by the bundle in `folder` (None: the shipped one), on all cores."""
-    with ResultCache(embeddings_key(open_bundle(folder)), cache_folder) as cache:
-        results = map_items(((path,) for path in paths), _embed, _prepare, (folder,), cache, jobs, progress)
+    """Templates of all `paths` by the bundle in `folder` (None: the shipped one), on all cores.
+
+    `as_portraits` first makes of each picture what a chip would hold of it.
+    """
+    with ResultCache(embeddings_key(open_bundle(folder), as_portraits), cache_folder) as cache:
+        results = map_items(
+            ((path,) for path in paths), _embed, _prepare, (folder, as_portraits), cache, jobs, progress
+        )
     vectors, failures = {}, {}
     for (path,), result in results.items():
         if result is None:
@@ -63,19 +76,34 @@ def open_bundle(folder: Path | None) -> ModelBundle:
 
 
 _pipeline: list[FacePipeline] = []
+_as_portraits: list[bool] = []
 
 
-def _prepare(folder: Path | None) -> None:
+def _prepare(folder: Path | None, as_portraits: bool) -> None:
     """One pipeline for each worker process."""
     cv2.setNumThreads(1)
     _pipeline[:] = [FacePipeline(open_bundle(folder), target_fmr=None)]
+    _as_portraits[:] = [as_portraits]
 
 
 def _embed(item: Item) -> bytes:
     pipeline, (path,) = _pipeline[0], item
     try:
-        picture = Picture(decode_file(path))
-        analysis = pipeline.analyse_still(picture)
-        return b"\x01" + pipeline.embed_still(picture, analysis).vector.tobytes()
+        pixels = decode_file(path)
+        if _as_portraits[0]:
+            template = pipeline.enroll(chip_portrait(pixels))
+        else:
+            picture = Picture(pixels)
+            template = pipeline.embed_still(picture, pipeline.analyse_still(picture))
     except FaceError as error:
         return FAILED + error.code.encode()
+    return b"\x01" + template.vector.tobytes()
+
+
+def chip_portrait(pixels: Image) -> bytes:
+    """A picture as chips hold portraits: 240 x 320 pixels, JPEG 2000 of about 15 kB."""
+    width, height = PORTRAIT_SIZE
+    picture = ImageOps.pad(Pillow.fromarray(pixels), (width, height), Pillow.Resampling.LANCZOS, color=(200, 200, 200))
+    out = io.BytesIO()
+    picture.save(out, "JPEG2000", quality_mode="rates", quality_layers=[width * height * 3 / PORTRAIT_BYTES])
+    return out.getvalue()

@@ -38,18 +38,20 @@ class Scores:
         self.impostors = impostors
 
 
-def report_on_pairs(pairs: Sequence[Pair], found: Embeddings) -> tuple[dict[str, Any], dict[str, Scores]]:
-    """For each set its report, and its scores for plots."""
+def report_on_pairs(
+    pairs: Sequence[Pair], first: Embeddings, second: Embeddings
+) -> tuple[dict[str, Any], dict[str, Scores]]:
+    """For each set its report, and its scores for plots; `first` holds the templates of `a`, `second` those of `b`."""
     groups = sorted({pair.group for pair in pairs})
     reports, scores = {}, {}
     for group in groups:
         members = [pair for pair in pairs if pair.group == group]
-        reports[group], scores[group] = _report_on_set(members, found)
+        reports[group], scores[group] = _report_on_set(members, first, second)
     return reports, scores
 
 
-def _report_on_set(pairs: list[Pair], found: Embeddings) -> tuple[dict[str, Any], Scores]:
-    similarities = np.array([_similarity(found, pair.a, pair.b) for pair in pairs])
+def _report_on_set(pairs: list[Pair], first: Embeddings, second: Embeddings) -> tuple[dict[str, Any], Scores]:
+    similarities = np.array([_similarity(first.vectors.get(pair.a), second.vectors.get(pair.b)) for pair in pairs])
     same = np.array([pair.same for pair in pairs])
     acquired = similarities > NO_TEMPLATE
     if not same.any() or same.all():
@@ -67,7 +69,10 @@ def _report_on_set(pairs: list[Pair], found: Embeddings) -> tuple[dict[str, Any]
         "genuine_pairs": int(same.sum()),
         "impostor_pairs": int((~same).sum()),
         "failures_to_acquire": int((~acquired).sum()),
-        "failure_codes": _failure_codes(found, {p for pair in pairs for p in (pair.a, pair.b)}),
+        "failure_codes": dict(
+            Counter({p.a: first.failures[p.a] for p in pairs if p.a in first.failures}.values())
+            + Counter({p.b: second.failures[p.b] for p in pairs if p.b in second.failures}.values())
+        ),
         "accuracy_mean": float(np.mean(accuracy)),
         "accuracy_std": float(np.std(accuracy)),
         "accuracy_mean_without_failures": float(np.mean(without)),
@@ -182,8 +187,7 @@ def rate_name(rate: float) -> str:
     return f"{float(mantissa):g}e{int(exponent)}"
 
 
-def _similarity(found: Embeddings, a: Path, b: Path) -> float:
-    one, other = found.vectors.get(a), found.vectors.get(b)
+def _similarity(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -> float:
     return NO_TEMPLATE if one is None or other is None else float(one @ other)
 
 

@@ -30,8 +30,8 @@ def map_items(
 ) -> dict[Item, bytes | None]:
     """`work(item)` for each item; None if none of its files is there.
 
-    `prepare(*arguments)` runs once in each worker. Both must be importable functions. `jobs` 0 takes every core; workers
-    take `batch` items at a time, and a stopped run loses no more than those.
+    `prepare(*arguments)` runs once in each worker. Both must be importable functions. `jobs` 0 takes every core;
+    workers take `batch` items at a time, and a stopped run loses no more than those.
     """
     wanted = list(dict.fromkeys(items))
     digests = {item: _digest(item) for item in wanted}
