@@ -1,4 +1,5 @@
-"""Write what a package carries besides code: manual pages, completions, the journal's catalogue, an example of settings.
+# ruff: noqa: INP001 - a script
+"""Write what a package carries besides code: manual pages, completions, the journal's catalogue.
 
 Everything is generated from the program itself, so that it cannot say something else.
 """

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script
 """Lay out /opt/renzheng: one self-contained environment for every Python of the supported releases.
 
     lib/common      what is the same for each Python: pure packages, and extensions against the stable ABI
@@ -17,7 +18,6 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -106,13 +106,16 @@ def normal(name: str) -> str:
 
 def compile_pyscard(architecture: str, tools: Path, scratch: Path) -> Path:
     """A wheel of pyscard whose extension serves every Python from 3.11 on: SWIG writes for the stable ABI."""
-    flags = "-O2 -DPy_LIMITED_API=0x030B0000 -include stdlib.h -include string.h -include stdio.h"
+    flags = (
+        "-O2 -DPy_LIMITED_API=0x030B0000 -DPyUnicode_GET_LENGTH=PyUnicode_GetLength "
+        "-include stdlib.h -include string.h -include stdio.h -Werror=implicit-function-declaration"
+    )
     environment = {"SETUPTOOLS_EXT_SUFFIX": ".abi3.so", "LDFLAGS": "-Wl,-s", "CC": COMPILERS[architecture]}
     if MACHINES[architecture] != platform.machine():
         flags += f" -I{foreign_headers(architecture, scratch / 'include')}"
         environment["_PYTHON_HOST_PLATFORM"] = f"linux-{MACHINES[architecture]}"
-    run(tools / "python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-binary", "pyscard",
-        "--no-cache-dir", "--require-hashes", "-w", scratch, "-r", scratch / "compiled.txt",
+    run(tools / "python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-cache-dir",
+        "--no-binary", "pyscard", "--require-hashes", "-w", scratch, "-r", scratch / "compiled.txt",
         **environment, CFLAGS=flags, PATH=f"{tools}:{os.environ['PATH']}")  # fmt: skip
     return next(scratch.glob("pyscard-*.whl"))
 
@@ -149,6 +152,10 @@ def share(trees: list[Path], common: Path) -> None:
             path.rename(common / path.name)
             for twin in twins:
                 shutil.rmtree(twin) if twin.is_dir() else twin.unlink()
+            if path.suffix == ".libs":
+                # Extensions find the libraries of their wheel beside themselves.
+                for tree in trees:
+                    (tree / path.name).symlink_to(Path("../common") / path.name)
 
 
 def equal(left: Path, right: Path) -> bool:
@@ -167,4 +174,4 @@ def run(*command: str | Path, **environment: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

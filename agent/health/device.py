@@ -50,6 +50,15 @@ def free_memory() -> tuple[float, float]:
     return os.sysconf("SC_AVPHYS_PAGES") * page, os.sysconf("SC_PHYS_PAGES") * page
 
 
+def reclaimable_memory(meminfo: Path = Path("/proc/meminfo")) -> float:
+    """MiB that the kernel could give to a new process (`MemAvailable`); what is unused where /proc is hidden."""
+    try:
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text("ascii"), re.MULTILINE)
+    except OSError:
+        found = None
+    return int(found.group(1)) / 1024 if found else free_memory()[0]
+
+
 def free_disk(folder: Path) -> float:
     """MiB that an ordinary user may still write to the file system of `folder`."""
     found = os.statvfs(folder)

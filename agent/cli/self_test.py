@@ -1,0 +1,89 @@
+"""`renzheng self-test`: every part of this terminal, measured and held against its limit."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from agent import __version__
+from agent.cli.run import settings_option
+from agent.health.check import Report, Result, Status, run, select
+from agent.health.checks import checks
+
+STYLE = {Status.PASS: "green", Status.WARN: "yellow", Status.FAIL: "bold red", Status.SKIP: "dim"}
+
+
+@click.command("self-test")
+@settings_option
+@click.option(
+    "--json", "as_json", is_flag=True, help="For machines: one document (agent/health/self_test.schema.json)."
+)
+@click.option("--only", multiple=True, metavar="ID", help="Run these checks: an id, or `reader.*`; may be repeated.")
+@click.option("--fix-hints", is_flag=True, help="Show the remedy of everything that did not pass.")
+@click.option("--list", "listed", is_flag=True, help="List the checks and their ids, and run none.")
+def self_test(path: Path, as_json: bool, only: tuple[str, ...], fix_hints: bool, listed: bool) -> None:
+    """Test every part of this terminal: settings, keys, trust, clock, broker, readers, camera, models, disk, power.
+
+    The exit status is 0 when all pass, 1 with warnings, 2 with failures. It disturbs nobody: what the running agent
+    holds is judged by what the agent says of it.
+    """
+    chosen = select(checks(path), only)
+    if only and not chosen:
+        raise click.BadParameter(f"no check is called {', '.join(only)}; `--list` shows them", param_hint="--only")
+    if listed:
+        for check in chosen:
+            click.echo(f"{check.id:20} {check.title}")
+        return
+    console = Console(stderr=as_json)
+    with console.status("testing ..."):
+        report = run(chosen)
+    if as_json:
+        click.echo(json.dumps(document(report), ensure_ascii=False))
+    else:
+        Console().print(table(report, fix_hints=fix_hints))
+    sys.exit(report.exit_status)
+
+
+def table(report: Report, *, fix_hints: bool) -> Table:
+    """The report for a person."""
+    shown = Table(
+        title=f"renzheng {__version__}: {report.status.upper()} in {report.seconds:.1f} s", title_justify="left"
+    )
+    for column in ("check", "", "measured", "limit"):
+        shown.add_column(column, no_wrap=not column)
+    for result in report.results:
+        finding = result.finding
+        measured = finding.measured
+        if fix_hints and finding.status in (Status.WARN, Status.FAIL):
+            measured += f"\n[italic]→ {finding.remedy}[/italic]"
+        style = STYLE[finding.status]
+        shown.add_row(result.id, f"[{style}]{finding.status.upper()}[/{style}]", measured, finding.limit)
+    return shown
+
+
+def document(report: Report) -> dict[str, object]:
+    """The report for a machine."""
+    return {
+        "version": 1,
+        "software": __version__,
+        "status": report.status,
+        "seconds": round(report.seconds, 3),
+        "checks": [_row(result) for result in report.results],
+    }
+
+
+def _row(result: Result) -> dict[str, object]:
+    finding = result.finding
+    return {
+        "id": result.id,
+        "title": result.title,
+        "status": finding.status,
+        "measured": finding.measured,
+        "limit": finding.limit,
+        "remedy": finding.remedy,
+        "code": finding.code,
+        "seconds": round(result.seconds, 3),
+    }

@@ -1,0 +1,45 @@
+"""The registry of the self-test: every check of a terminal, with its stable id.
+
+`station` the machine and its files, `credentials` keys and trust, `network` broker and issuer, `devices` readers and
+camera, `models` the networks. Checks are made from the settings; without settings only those of the machine remain.
+"""
+
+from pathlib import Path
+
+from agent.configuration.load import load
+from agent.configuration.schema import Settings
+from agent.failures import RenzhengError
+from agent.health.check import Check, Finding, of_error, passed
+from agent.health.checks import credentials, devices, models, network, station
+
+#: Where the running agent says how its parts are (`agent.health.state`).
+RUNTIME = Path("/run/renzheng")
+
+
+def checks(path: Path, *, runtime: Path = RUNTIME) -> list[Check]:
+    """Every check that applies to the terminal whose settings are at `path`."""
+    try:
+        settings = load(path)
+    except RenzhengError as error:
+        finding = of_error(error)
+        return [Check("settings", "Settings", lambda: finding), *station.machine()]
+    return checks_of(settings, path, runtime=runtime)
+
+
+def checks_of(settings: Settings, path: Path, *, runtime: Path = RUNTIME) -> list[Check]:
+    """Every check for `settings`, as read from `path`."""
+    return [
+        Check("settings", "Settings", lambda: _settings(settings, path)),
+        *station.files(settings, path),
+        *credentials.checks(settings),
+        *network.checks(settings, runtime),
+        *devices.checks(settings, runtime),
+        *models.checks(settings),
+        *station.state(settings),
+        *station.machine(),
+    ]
+
+
+def _settings(settings: Settings, path: Path) -> Finding:
+    readers = ", ".join(reader.name for reader in settings.readers) or "none"
+    return passed(f"{path}: readers {readers}; camera {settings.camera.type}")

@@ -1,0 +1,119 @@
+"""Checks of readers and camera: present, answering, and the picture is one."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+
+from agent import parts
+from agent.biometrics.camera.watch import WatchedSource
+from agent.biometrics.image import picture_of
+from agent.biometrics.types import Frame
+from agent.configuration.schema import (
+    PcscSettings,
+    ReaderSettings,
+    ReplaySettings,
+    SamvSettings,
+    ScannerSettings,
+    Settings,
+    SimulatedSettings,
+)
+from agent.health import state
+from agent.health.check import Check, Finding, failed, passed, warned
+from agent.health.state import PartState
+
+FRAMES = 12
+FIRST_FRAME = 3.0
+MIN_RATE = 8.0
+#: Mean brightness (0..255) of a lens cap, and of a picture in which faces are lost.
+BLACK, DARK, BRIGHT = 4.0, 35.0, 225.0
+#: Variance of the Laplacian below which the picture has no edges: out of focus, or a covered lens.
+BLURRED = 15.0
+
+
+def checks(settings: Settings, runtime: Path) -> list[Check]:
+    """One for each reader, and the camera."""
+    told = state.read(runtime) or {}
+    readers = [
+        Check(f"reader.{reader.name}", f"Reader {reader.name} ({reader.type})", partial(_reader, reader, told))
+        for reader in settings.readers
+    ]
+    return [
+        *readers,
+        Check("camera", f"Camera ({settings.camera.type})", partial(_camera, settings, told), seconds=6.0),
+    ]
+
+
+def _reader(settings: ReaderSettings, told: Mapping[str, PartState]) -> Finding:
+    match settings:
+        case PcscSettings():
+            return _pcsc(settings)
+        case SamvSettings() | ScannerSettings():
+            return _serial(settings, told.get(f"reader {settings.name}"))
+
+
+def _pcsc(settings: PcscSettings) -> Finding:
+    from firmware_bridge.pcsc import list_readers
+
+    names = list_readers()
+    wanted = [name for name in names if settings.match in name]
+    if not wanted:
+        seen = ", ".join(names) or "none"
+        remedy = "Check the cable, `pcsc_scan` and `systemctl status pcscd`; CCID readers need libccid."
+        return failed(f"seen: {seen}", f"one that matches {settings.match!r}", remedy, "reader.gone")
+    return passed(", ".join(wanted))
+
+
+def _serial(settings: SamvSettings | ScannerSettings, told: PartState | None) -> Finding:
+    """A serial line belongs to one process: the running agent's word counts."""
+    if told is not None:
+        if told.up:
+            return passed("the agent holds it and it answers")
+        remedy = "Check cable and power; the agent takes it back by itself."
+        return failed(f"the agent says {told.code}", "answers", remedy, told.code)
+    from serial.tools.list_ports import comports
+
+    ports = [port.device for port in comports() if settings.port == f"usb:{port.vid or 0:04x}:{port.pid or 0:04x}"]
+    present = ports or [settings.port] * Path(settings.port).exists()
+    if not present:
+        return failed(f"{settings.port} is not there", "present", "Check cable and power.", "reader.gone")
+    return passed(f"{present[0]} is present; the agent does not run, so nothing was asked of it")
+
+
+def _camera(settings: Settings, told: Mapping[str, PartState]) -> Finding:
+    if (word := told.get("camera")) is not None and not isinstance(settings.camera, SimulatedSettings | ReplaySettings):
+        if word.up:
+            return passed("the agent holds it and frames arrive")
+        remedy = "Check the cable and that no other program uses it; the agent takes it back by itself."
+        return failed(f"the agent says {word.code}", "frames", remedy, word.code)
+    source = WatchedSource(parts.frame_source(settings.camera))
+    try:
+        frames = [source.read(FIRST_FRAME)]
+        start = monotonic()
+        frames += [source.read(FIRST_FRAME) for _ in range(FRAMES - 1)]
+        rate = (FRAMES - 1) / max(monotonic() - start, 1e-6)
+    finally:
+        source.close()
+    return _judge(frames, rate)
+
+
+def _judge(frames: list[Frame], rate: float) -> Finding:
+    """Rate, exposure and focus of a handful of frames; a frozen stream has raised before."""
+    import cv2
+
+    grey = cv2.cvtColor(picture_of(frames[-1]).pixels, cv2.COLOR_RGB2GRAY)
+    brightness, sharpness = float(np.mean(grey)), float(cv2.Laplacian(grey, cv2.CV_64F).var())
+    height, width = grey.shape
+    measured = f"{width}x{height}, {rate:.1f} frames/s, brightness {brightness:.0f}, sharpness {sharpness:.0f}"
+    limit = f"{MIN_RATE:g} frames/s, brightness {DARK:g}-{BRIGHT:g}, sharpness {BLURRED:g}"
+    if brightness < BLACK:
+        return failed(measured, limit, "The picture is black: take the cap off, check the ribbon cable.", "camera.gone")
+    if rate < MIN_RATE:
+        return warned(measured, limit, "Use a USB port of its own, or a smaller picture in the settings.")
+    if not DARK <= brightness <= BRIGHT:
+        return warned(measured, limit, "Aim the camera away from windows, or add light.")
+    if sharpness < BLURRED:
+        return warned(measured, limit, "Clean the lens and set the focus to 40-70 cm.")
+    return passed(measured, limit)

@@ -1,0 +1,164 @@
+"""Checks of the machine: files, disk, temperature, power, memory, clock, watchdog, and the state folder's content."""
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.configuration.schema import Settings
+from agent.health import device, redact
+from agent.health.check import Check, Finding, failed, passed, skipped, warned
+from agent.trust.clock import kernel_synchronised
+
+SERVICE = "renzheng.service"
+MIN_DISK, LOW_DISK = 16.0, 64.0
+MIN_MEMORY, LOW_MEMORY = 24.0, 64.0
+HOT, TOO_HOT = 75.0, 85.0
+#: The audit's lines and the outbox hold base64 and ciphertext, in which a pattern can turn up by chance.
+OPAQUE = frozenset({"outbox.db", "outbox.db-wal", "outbox.key", "counter.db", "counter.db-wal"})
+
+
+def machine() -> list[Check]:
+    """What can be checked without settings."""
+    return [
+        Check("clock", "Clock is kept", _clock),
+        Check("temperature", "Temperature", _temperature),
+        Check("power", "Power supply", _power),
+        Check("memory", "Free memory", _memory),
+        Check("watchdog", "Service and watchdog", _watchdog),
+    ]
+
+
+def files(settings: Settings, path: Path) -> list[Check]:
+    """Modes and owners of what must not be read or written by others."""
+    return [Check("files", "File modes and owners", lambda: _files(settings, path))]
+
+
+def state(settings: Settings) -> list[Check]:
+    """The state folder."""
+    folder = settings.terminal.state
+    return [
+        Check("outbox", "State folder can be written", lambda: _writable(folder)),
+        Check("disk", "Free disk", lambda: _disk(folder)),
+        Check("privacy", "No personal data on the disk", lambda: _privacy(folder), seconds=6.0),
+    ]
+
+
+def _files(settings: Settings, path: Path) -> Finding:
+    limit = "secrets only for their owner; settings writable by nobody else"
+    secrets = list(_secrets(settings))
+    wrong = [f"{secret} can be read by others" for secret in secrets if secret.stat().st_mode & 0o077]
+    if path.stat().st_mode & stat.S_IWOTH:
+        wrong.append(f"{path} can be written by everybody")
+    if wrong:
+        return failed("; ".join(wrong), limit, "chmod 600 the secrets and chmod o-w the settings.")
+    return passed(f"{len(secrets)} secrets looked at", limit)
+
+
+def _secrets(settings: Settings) -> Iterator[Path]:
+    for folder in (settings.identity.folder, settings.terminal.state):
+        if folder.is_dir() and os.access(folder, os.R_OK):
+            yield from (path for path in sorted(folder.glob("*.key")) if path.is_file())
+
+
+def _clock() -> Finding:
+    if kernel_synchronised():
+        return passed("synchronised")
+    return warned("nothing keeps the clock", "synchronised", "Enable systemd-timesyncd or chrony; see `timedatectl`.")
+
+
+def _temperature() -> Finding:
+    celsius = device.temperature()
+    if celsius is None:
+        return skipped("this machine has no thermal zone")
+    limit = f"below {HOT:g} °C"
+    if celsius >= TOO_HOT:
+        return failed(f"{celsius:.1f} °C", limit, "Improve the ventilation; the processor throttles.")
+    if celsius >= HOT:
+        return warned(f"{celsius:.1f} °C", limit, "Improve the ventilation.")
+    return passed(f"{celsius:.1f} °C", limit)
+
+
+def _power() -> Finding:
+    limits = device.throttling()
+    if limits is None:
+        return skipped("no Raspberry Pi firmware to ask (vcgencmd)")
+    now, since_boot = limits
+    remedy = "Use a power supply that is made for this board and a short cable."
+    if now:
+        return failed(", ".join(now), "none", remedy)
+    if since_boot:
+        return warned(f"since boot: {', '.join(since_boot)}", "none", remedy)
+    return passed("no under-voltage, no throttling")
+
+
+def _memory() -> Finding:
+    free, whole = device.free_memory()
+    # Page cache counts as used here; the kernel gives it back. A lower bound that is high enough needs no closer look.
+    measured, limit = f"{free:.0f} of {whole:.0f} MiB unused", f"{LOW_MEMORY:g} MiB"
+    if free < MIN_MEMORY and device.reclaimable_memory() < LOW_MEMORY:
+        return failed(measured, limit, "See what else runs: `systemd-cgtop -m`.")
+    if free < LOW_MEMORY and device.reclaimable_memory() < LOW_MEMORY:
+        return warned(measured, limit, "See what else runs: `systemd-cgtop -m`.")
+    return passed(measured, limit)
+
+
+def _watchdog() -> Finding:
+    if not Path("/run/systemd/system").is_dir() or shutil.which("systemctl") is None:
+        return skipped("systemd does not run here")
+    wanted = ("LoadState", "ActiveState", "WatchdogUSec", "NRestarts", "StatusText")
+    answer = subprocess.run(
+        ["systemctl", "show", SERVICE, f"--property={','.join(wanted)}"],
+        capture_output=True, text=True, timeout=2, check=False,
+    )  # fmt: skip
+    found = dict(line.partition("=")[::2] for line in answer.stdout.splitlines())
+    if found.get("LoadState") != "loaded":
+        return skipped("renzheng runs without its systemd unit")
+    if found.get("WatchdogUSec") in (None, "0", "infinity"):
+        return failed("no watchdog time-out", "set", "Restore the packaged unit: `systemctl revert renzheng`.")
+    if found.get("ActiveState") != "active":
+        return failed(f"service is {found.get('ActiveState')}", "active", "See `journalctl -u renzheng -x`.")
+    measured = f"active, watchdog {found['WatchdogUSec']}, {found.get('NRestarts', '0')} restarts"
+    if found.get("NRestarts", "0") != "0":
+        return warned(measured, "0 restarts", "See why: `journalctl -u renzheng -p warning`.")
+    return passed(measured)
+
+
+def _writable(folder: Path) -> Finding:
+    remedy = f"Check the mount and the owner of {folder}; the service's user must be able to write there."
+    probe = folder / ".self-test"
+    try:
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, bytes(4096))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+            probe.unlink()
+    except OSError as error:
+        return failed(f"{folder}: {error.strerror}", "writable", remedy, "terminal.state")
+    return passed(f"{folder}: 4096 bytes written and synced")
+
+
+def _disk(folder: Path) -> Finding:
+    if not folder.is_dir():
+        return skipped(f"{folder} is not there yet")
+    free = device.free_disk(folder)
+    measured, limit = f"{free:.0f} MiB", f"{LOW_DISK:g} MiB"
+    if free < MIN_DISK:
+        return failed(measured, limit, "Free space: `journalctl --vacuum-size=50M`, `apt-get clean`.", "terminal.disk")
+    if free < LOW_DISK:
+        return warned(measured, limit, "Free space: `journalctl --vacuum-size=50M`, `apt-get clean`.", "terminal.disk")
+    return passed(measured, limit)
+
+
+def _privacy(folder: Path) -> Finding:
+    if not folder.is_dir():
+        return skipped(f"{folder} is not there yet")
+    found = list(redact.scan(folder, except_for=OPAQUE))
+    if found:
+        places = "; ".join(f"{finding.kind} in {finding.path.name} at {finding.offset}" for finding in found[:5])
+        return failed(places, "none", "Keep the file for the maintainers, then delete it.", "terminal.privacy")
+    return passed("nothing found", "none")
