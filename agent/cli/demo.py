@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 
 import click
@@ -31,6 +32,7 @@ def demo(*, keep: bool, liveness: str, as_json: bool) -> None:
     """
     from agent.demo.play import play
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         report = asyncio.run(play(liveness=liveness, keep=keep, quiet=as_json))
     except KeyboardInterrupt:

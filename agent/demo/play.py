@@ -69,11 +69,12 @@ async def play(*, liveness: str, keep: bool, quiet: bool) -> dict[str, Any]:
         state = IssuingState.create()
         trust = folder / "trust"
         state.write_trust(trust)
+        forging = asyncio.create_task(asyncio.to_thread(documents, state), name="documents")
         async with stage.built(folder, trust, liveness) as built:
             camera = SimulatedCamera(Nobody(), virtual=True)
             async with running(built.settings, frames=lambda: camera) as app:
                 app.screens.listen(lambda screen: _observe(camera, screen))
-                theatre = Theatre(built, app, cards, camera, documents(state))
+                theatre = Theatre(built, app, cards, camera, await forging)
                 scenarios = theatre.scenarios()
                 seen = await _perform(console, app, scenarios)
                 ready = all(scenario.agrees(one) for scenario, one in zip(scenarios, seen, strict=True))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from agent.biometrics.types import Guidance
@@ -33,9 +33,8 @@ class Show:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12),
             TextColumn("{task.fields[says]}"),
-            TimeElapsedColumn(),
             console=console,
             transient=False,
         )
@@ -55,7 +54,7 @@ class Show:
 
     def end(self, number: int, seen: Seen, *, agrees: bool) -> None:
         """Scenario `number` has ended."""
-        mark = "[green]as expected[/]" if agrees else "[red]NOT as expected[/]"
+        mark = "[green]✓[/]" if agrees else "[red]✗ not as expected[/]"
         self._progress.update(self._tasks[number], completed=1.0, says=f"{seen.text}  {mark}")
         self._progress.stop_task(self._tasks[number])
 
