@@ -41,16 +41,43 @@ export function choose(wanted) {
 /** Whoever comes next starts with the terminal's own language. */
 export const reset = () => choose(bundle.first);
 
-/** One button for each language, in its own name. */
+// More names than this need a list.
+const MOST_BUTTONS = 3;
+
+/** A button for each language, in its own name; or a list of them. */
 export function drawChooser(place) {
-  for (const [name, language] of Object.entries(bundle.languages)) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.dataset.language = name;
-    button.lang = language.tag;
-    button.textContent = language.name;
-    button.setAttribute("aria-pressed", String(name === code));
-    button.addEventListener("click", () => choose(name));
-    place.append(button);
+  const names = Object.keys(bundle.languages);
+  if (names.length > MOST_BUTTONS) drawList(place, names);
+  else place.append(...names.map(drawButton));
+}
+
+function drawButton(name) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.dataset.language = name;
+  label(button, name);
+  button.setAttribute("aria-pressed", String(name === code));
+  button.addEventListener("click", () => choose(name));
+  return button;
+}
+
+function drawList(place, names) {
+  const list = document.createElement("select");
+  list.dataset.tLabel = "choose_language";
+  list.setAttribute("aria-label", say("choose_language"));
+  for (const name of names) {
+    const option = document.createElement("option");
+    option.value = name;
+    label(option, name);
+    list.append(option);
   }
+  list.value = code;
+  list.addEventListener("change", () => choose(list.value));
+  listeners.add(() => (list.value = code));
+  place.append(list);
+}
+
+function label(element, name) {
+  element.lang = bundle.languages[name].tag;
+  element.textContent = bundle.languages[name].name;
 }

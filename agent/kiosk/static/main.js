@@ -2,6 +2,7 @@
 
 import { entry } from "./entry.js";
 import { listen, post } from "./events.js";
+import { fit } from "./fit.js";
 import { drawChooser, load, onChange, percent, reset, say, sayFailure } from "./language.js";
 import { preview } from "./preview.js";
 import { offerSpeech, silence, speak } from "./speech.js";
@@ -31,6 +32,7 @@ function show(next) {
   showProgress();
   showWords();
   showCode();
+  fitView();
   if (before !== state.stage && state.stage === "idle") forget();
   root.dataset.serial = state.serial;
 }
@@ -97,6 +99,16 @@ function prompt(text) {
   speak(text);
 }
 
+// Measuring is layout: only when the view or its words have changed.
+let fitted = "";
+function fitView() {
+  const view = document.querySelector(`[data-for="${root.dataset.view}"]`);
+  const words = `${root.dataset.view} ${view.textContent} ${state.code > 0} ${innerWidth}x${innerHeight}`;
+  if (words === fitted) return;
+  fitted = words;
+  fit(view);
+}
+
 let shownCode = 0;
 function showCode() {
   byId("scan").hidden = byId("code").hidden = !state.code;
@@ -116,6 +128,7 @@ async function start() {
   for (const button of document.querySelectorAll("[data-act='type']")) button.addEventListener("click", typing.open);
   document.querySelector("[data-act='cancel']").addEventListener("click", () => post("/cancel"));
   for (const event of ["pointerdown", "keydown"]) document.addEventListener(event, touched, { passive: true });
+  window.addEventListener("resize", fitView);
   document.addEventListener("contextmenu", (event) => event.preventDefault());
   show(GONE);
   listen(show, () => show(GONE));

@@ -1,0 +1,73 @@
+"""How a test looks at the page: does everything fit, does nothing lie on anything else, can all of it be used."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
+
+HERE = Path(__file__).parent
+AXE = HERE / "node_modules/axe-core/axe.min.js"
+
+#: Boxes of what a person reads or touches in the view that is shown, and of the strips above and below it.
+_FAULTS = """() => {
+  const shown = (element) => element.checkVisibility({ visibilityProperty: true }) && element.getClientRects().length;
+  const words = (element) => (element.textContent || element.id).trim().slice(0, 40);
+  const name = (element) => `${element.tagName.toLowerCase()} "${words(element)}"`;
+  const leaves = [...document.querySelectorAll("main :is(h1, p, button, img, input), main progress")]
+    .filter((element) => shown(element) && !element.closest(".unseen") && !element.closest(".figure"));
+  const strips = [...document.querySelectorAll(".top > *, .foot > *, .tools button")].filter(shown);
+  const faults = [];
+  const rect = (element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    const text = element.matches("h1, p") ? range.getBoundingClientRect() : element.getBoundingClientRect();
+    return text.width ? text : element.getBoundingClientRect();
+  };
+  for (const element of [...leaves, ...strips]) {
+    const box = rect(element);
+    if (box.left < -1 || box.top < -1 || box.right > innerWidth + 1 || box.bottom > innerHeight + 1)
+      faults.push(`${name(element)} leaves the screen`);
+    if (element.scrollWidth > element.clientWidth + 2 && element.matches("h1, p, button"))
+      faults.push(`${name(element)} is cut`);
+  }
+  const over = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  for (const element of leaves)
+    for (const strip of strips)
+      if (over(rect(element), rect(strip))) faults.push(`${name(element)} lies on ${name(strip)}`);
+  leaves.forEach((one, i) => {
+    for (const other of leaves.slice(i + 1))
+      if (!one.contains(other) && !other.contains(one) && over(rect(one), rect(other)))
+        faults.push(`${name(one)} lies on ${name(other)}`);
+  });
+  for (const target of [...leaves, ...strips].filter((element) => element.matches("button, a")))
+    if (target.getBoundingClientRect().height < 42) faults.push(`${name(target)} is too low to touch`);
+  if (document.scrollingElement.scrollTop || document.scrollingElement.scrollLeft) faults.push("the page scrolled");
+  return faults;
+}"""
+
+_AXE = """async () => {
+  const result = await axe.run(document, { resultTypes: ["violations"] });
+  const where = (nodes) => nodes.map((node) => node.html.slice(0, 160));
+  return result.violations.map(({ id, impact, nodes }) => ({ id, impact, nodes: where(nodes) }));
+}"""
+
+
+def faults(page: Page) -> list[str]:
+    """What does not fit, overlaps, is cut, or is too small to touch."""
+    found: list[str] = page.evaluate(_FAULTS)
+    return found
+
+
+def violations(page: Page) -> list[dict[str, Any]]:
+    """All rules of axe-core that the page breaks now."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text("utf-8"))
+    found: list[dict[str, Any]] = page.evaluate(_AXE)
+    return found
+
+
+def serious(found: list[dict[str, Any]]) -> str:
+    """Those that keep somebody out, as text; empty if none does."""
+    kept = [violation for violation in found if violation["impact"] in {"serious", "critical"}]
+    return json.dumps(kept, indent=1) if kept else ""

@@ -1,0 +1,108 @@
+"""Every moment of the page on every screen: it fits, it is readable, it is for everybody; and its picture is kept.
+
+Pictures go to `build/kiosk`, or to the folder that RENZHENG_SCREENS names (`docs/kiosk` when the page has changed).
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from agent.verification.screen import Screen, Stage
+from tests.system.kiosk.look import AXE, HERE, faults, serious, violations
+from tests.system.kiosk.scenes import SCENES, SIZES
+from tests.system.kiosk.stand import Stand, joining
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = ROOT / "agent/kiosk/languages"
+PICTURES = ROOT / os.environ.get("RENZHENG_SCREENS", "build/kiosk")
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def all_languages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped languages, one that runs from right to left, and one of long words: each one file more."""
+    folder = tmp_path_factory.mktemp("languages")
+    for file in (*SHIPPED.glob("*.toml"), *(HERE / "languages").glob("*.toml")):
+        (folder / file.name).write_text(file.read_text("utf-8"), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module", params=["en", "zh", "ar", "de"])
+def speaking(request: pytest.FixtureRequest, all_languages: Path) -> Iterator[tuple[str, Stand]]:
+    """The page in one language; the buttons are those of the shipped ones."""
+    language = request.param
+    options = {"languages": all_languages} if language in {"ar", "de"} else {}
+    stand = Stand(language, join=joining(), **options)
+    yield language, stand
+    stand.close()
+
+
+def visit(page: Page, stand: Stand, screen: Screen) -> None:
+    stand.show(screen)
+    page.wait_for_selector(f"html[data-view='{screen.stage.value}'][data-guidance='{screen.guidance or ''}']")
+    if screen.light:
+        page.wait_for_selector("html[data-lit]")
+    if screen.stage is Stage.FACE:
+        page.wait_for_selector("#preview[data-live]")
+    if screen.stage is Stage.IDLE:
+        page.wait_for_function("document.getElementById('code').naturalWidth > 0")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_every_moment_fits_every_screen(browser: Browser, speaking: tuple[str, Stand], size: tuple[int, int]) -> None:
+    language, stand = speaking
+    width, height = size
+    stand.show(Screen(Stage.DECIDING))
+    context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(stand.url)
+    wrong: list[str] = []
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for name, screen in SCENES.items():
+        visit(page, stand, screen)
+        wrong += [f"{name}: {fault}" for fault in faults(page)]
+        if language == "en" or (width < 1024 and (language == "zh" or name in {"idle", "face-turn-left", "refused"})):
+            page.screenshot(path=PICTURES / f"{name}-{width}x{height}-{language}.png")
+    context.close()
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_moment_keeps_anybody_out(browser: Browser, stand: Stand) -> None:
+    if not AXE.exists():
+        pytest.fail("axe-core is not installed: npm ci --prefix tests/system/kiosk")
+    report = {}
+    context = browser.new_context(viewport={"width": 800, "height": 480}, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(stand.url)
+    for name, screen in SCENES.items():
+        visit(page, stand, screen)
+        report[name] = violations(page)
+    context.close()
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    (PICTURES / "accessibility.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    assert not [text for text in map(serious, report.values()) if text]
+
+
+def test_text_runs_from_right_to_left(browser: Browser, all_languages: Path) -> None:
+    stand = Stand("ar", languages=all_languages)
+    context = browser.new_context(viewport={"width": 1024, "height": 600})
+    page = context.new_page()
+    page.goto(stand.url)
+    visit_without_code(page, stand)
+    figure = page.locator("[data-for=idle] .figure").bounding_box()
+    words = page.locator("[data-for=idle] h1").bounding_box()
+    assert figure is not None
+    assert words is not None
+    assert figure["x"] > words["x"]
+    context.close()
+    stand.close()
+
+
+def visit_without_code(page: Page, stand: Stand) -> None:
+    stand.show(Screen(Stage.IDLE))
+    page.wait_for_selector("html[data-view=idle][dir=rtl]")
