@@ -17,8 +17,8 @@ from agent.biometrics.landmarks import FivePointFinder, MeshFinder
 from agent.biometrics.passive import PassiveNetwork
 from agent.biometrics.pose import pose_of
 from agent.biometrics.quality import QualityLimits, measure, problems
+from agent.biometrics.search import find_far, find_persistently
 from agent.biometrics.site import SiteManifest
-from agent.biometrics.still import find_persistently
 from agent.biometrics.types import Comparison, Face, Frame, FrameAnalysis, Guidance, Image, Template
 
 
@@ -53,7 +53,7 @@ class FacePipeline:
 
     def analyse_picture(self, picture: Picture) -> FrameAnalysis:
         """`analyse` for pixels that are at hand."""
-        detections = self._detect(picture)
+        detections = self._detect(picture) or find_far(self._detect, picture)
         if not detections:
             return FrameAnalysis(None, Guidance.LOOK_HERE, (Guidance.LOOK_HERE,))
         return self._analysis(picture, detections)

@@ -8,7 +8,8 @@ Measurements (names of `FrameAnalysis.quality`):
   luma, contrast mean and standard deviation of the face's grey values, 0 to 255
   surround       mean grey value of the frame around the face
   clipped        share of the face's pixels that are nearly black or white
-  sharpness      variance of the Laplacian over the variance of grey values, on the 112 px aligned face
+  sharpness      variance of second differences over that of grey values, in the blurrier of the two directions
+  lower_tint     how far the colour of mouth and chin lies from that of cheeks and nose (CIELAB a, b): a mask's mark
   disagreement   distance between the two landmark networks over the inter-ocular distance
   yaw, pitch     degrees
 """
@@ -24,7 +25,7 @@ from agent.biometrics.align import align
 from agent.biometrics.detect import Detection
 from agent.biometrics.image import Picture
 from agent.biometrics.landmarks import five_of_mesh
-from agent.biometrics.types import Face, Guidance
+from agent.biometrics.types import Face, Guidance, Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,11 @@ class QualityLimits:
     brightest: float = 225.0
     backlight: float = 2.2
     clipped: float = 0.35
-    sharpness: float = 0.02
+    sharpness: float = 0.009
+    lower_tint: float = 24.0
     points_score: float = 0.90
     presence: float = 0.80
-    disagreement: float = 0.22
+    disagreement: float = 0.13
 
 
 def measure(picture: Picture, face: Face, detections: Sequence[Detection]) -> dict[str, float]:
@@ -54,9 +56,9 @@ def measure(picture: Picture, face: Face, detections: Sequence[Detection]) -> di
     area = max((right - left) * (bottom - top), 1.0)
     inside = max(min(right, width) - max(left, 0), 0) * max(min(bottom, height) - max(top, 0), 0)
     areas = sorted((float((d.box[2:] - d.box[:2]).prod()) for d in detections), reverse=True)
-    grey = cv2.cvtColor(align(picture, face.points), cv2.COLOR_RGB2GRAY)
+    square = align(picture, face.points)
     # The outer frame of the aligned square holds hair and background.
-    skin = np.asarray(grey[24:104, 20:92], np.uint8)
+    skin = np.asarray(cv2.cvtColor(square[24:104, 20:92], cv2.COLOR_RGB2GRAY), np.uint8)
     spread = float(skin.std())
     return {
         "inter_ocular": face.inter_ocular,
@@ -67,7 +69,8 @@ def measure(picture: Picture, face: Face, detections: Sequence[Detection]) -> di
         "contrast": spread,
         "surround": _surround(picture, face.box),
         "clipped": float(((skin < 12) | (skin > 243)).mean()),
-        "sharpness": float(cv2.Laplacian(skin, cv2.CV_32F).var()) / max(spread * spread, 1.0),
+        "sharpness": _sharpness(skin),
+        "lower_tint": _lower_tint(square),
         "disagreement": _disagreement(face),
         "points_score": face.points_score,
         "presence": face.presence,
@@ -92,12 +95,30 @@ def problems(quality: dict[str, float], limits: QualityLimits) -> tuple[Guidance
         (
             quality["points_score"] < limits.points_score
             or quality["presence"] < limits.presence
-            or quality["disagreement"] > limits.disagreement,
+            or quality["disagreement"] > limits.disagreement
+            or quality["lower_tint"] > limits.lower_tint,
             Guidance.UNCOVER,
         ),
         (quality["sharpness"] < limits.sharpness, Guidance.HOLD_STILL),
     )
     return tuple(dict.fromkeys(guidance for bad, guidance in checks if bad))
+
+
+def _sharpness(grey: Image) -> float:
+    """Motion blurs along one direction only, so the worse one counts."""
+    values = grey.astype(np.float32)
+    across = (values[:, 2:] - 2 * values[:, 1:-1] + values[:, :-2]).var()
+    down = (values[2:] - 2 * values[1:-1] + values[:-2]).var()
+    return float(min(across, down) / max(values.var(), 1.0))
+
+
+def _lower_tint(square: Image) -> float:
+    """Distance in CIELAB's a, b between the medians of two patches of the aligned face."""
+    patches = (square[54:72, 30:82], square[80:108, 38:74])
+    upper, lower = (
+        np.median(cv2.cvtColor(patch, cv2.COLOR_RGB2LAB)[:, :, 1:].reshape(-1, 2), axis=0) for patch in patches
+    )
+    return float(np.hypot(*(lower - upper)))
 
 
 def _surround(picture: Picture, box: NDArray[np.float32]) -> float:
