@@ -13,6 +13,7 @@ from rich.table import Table
 
 from issuer import broker as broker_module
 from issuer import pki, policy, store
+from issuer.config_cli import config
 from issuer.errors import IssuerError
 from issuer.events import EventStore
 from issuer.layout import Layout
@@ -143,6 +144,9 @@ def show(folder: Path, database: str, as_json: bool) -> None:
     console = Console()
     console.print(table)
     console.print("decisions", found["decisions"], "refusals", found["refusals"], "events", found["events"])
+
+
+main.add_command(config)
 
 
 if __name__ == "__main__":

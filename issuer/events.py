@@ -33,7 +33,9 @@ EVENTS = sa.Table(
     sa.Column("kind", sa.String(64), nullable=False, index=True),
     sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Column("received_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("received_at", sa.BigInteger, nullable=False),
+    #: The order of storing: nanoseconds since 1970, and the place in the batch.
+    sa.Column("position", sa.BigInteger, nullable=False, index=True),
     sa.Column("digest", sa.LargeBinary, nullable=False),
     #: How often it came: more than once means that receipts did not reach the terminal.
     sa.Column("deliveries", sa.Integer, nullable=False, default=1),
@@ -84,7 +86,7 @@ class EventStore:
     def read(self, terminal: str | None = None, *, kind: str | None = None, last: int = 1000) -> list[StoredEvent]:
         """The newest `last` events, oldest of them first."""
         columns = [EVENTS.c[field.name] for field in fields(StoredEvent)]
-        query = sa.select(*columns).order_by(EVENTS.c.received_at.desc()).limit(last)
+        query = sa.select(*columns).order_by(EVENTS.c.position.desc()).limit(last)
         query = query if terminal is None else query.where(EVENTS.c.terminal == terminal)
         query = query if kind is None else query.where(EVENTS.c.kind == kind)
         with self._engine.connect() as connection:
@@ -96,12 +98,12 @@ class EventStore:
         fresh: list[dict[str, Any]] = []
         with self._engine.begin() as connection:
             known = _digests(connection, batch)
-            for item in batch.events:
+            for place, item in enumerate(batch.events, start=time.time_ns()):
                 digest = _digest(item)
                 held = known.setdefault(item.event_id, digest)
                 (stored if held == digest else conflicts).append(item.event_id)
                 if held is digest:
-                    fresh.append(_columns(batch.terminal, item, digest, now))
+                    fresh.append({**_columns(batch.terminal, item, digest, now), "position": place})
             if fresh:
                 connection.execute(EVENTS.insert(), fresh)
             if len(fresh) < len(batch.events):

@@ -22,10 +22,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from agent.wire import topics
 from agent.wire.errors import WireError
-from issuer import policy, store, verifier
+from issuer import config_outgoing, policy, store, verifier
 from issuer.epoch_source import EpochSource
 from issuer.errors import IssuerError
 from issuer.events import EventDesk, EventStore, terminal_key
@@ -37,6 +38,9 @@ _LOG = logging.getLogger(__name__)
 _QUEUE = 1024
 _RECEIVE_MAXIMUM = 64
 _RECONNECT_CAP = 5
+#: Seconds between looks for messages to carry, and for the broker's acknowledgement of one.
+_CARRY_INTERVAL = 0.5
+_CARRY_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +85,18 @@ class Issuer:
             client = self._client(engine, routes)
             client.connect_async(self._host, self._port, keepalive=15, clean_start=True, properties=_connect())
             client.loop_start()
-            thread = threading.Thread(target=self._work, args=(client,), name="issuer-worker")
-            thread.start()
+            threads = [
+                threading.Thread(target=self._work, args=(client,), name="issuer-worker"),
+                threading.Thread(target=self._carry, args=(client, engine), name="issuer-carrier"),
+            ]
+            for thread in threads:
+                thread.start()
             try:
                 self._tick(client, source)
             finally:
                 self._stopping.set()
-                thread.join()
+                for thread in threads:
+                    thread.join()
                 client.disconnect()
                 client.loop_stop()
 
@@ -100,6 +109,23 @@ class Issuer:
             signed = source.advance()
             if signed is not None:
                 _publish(client, topics.EPOCH, topics.EPOCH.of(), signed)
+
+    def _carry(self, client: paho.Client, engine: Engine) -> None:
+        """Publish what others have signed and the command line has entered."""
+        config_outgoing.prepare(engine)
+
+        def publish(topic: str, payload: bytes, retain: bool) -> bool:
+            info = client.publish(topic, payload, qos=1, retain=retain)
+            info.wait_for_publish(_CARRY_PATIENCE)
+            return info.is_published()
+
+        while not self._stopping.wait(_CARRY_INTERVAL):
+            if not self.connected.is_set():
+                continue
+            try:
+                config_outgoing.publish_waiting(engine, publish)
+            except (SQLAlchemyError, ValueError, RuntimeError) as error:
+                _LOG.warning("nothing could be carried to terminals: %s", error)
 
     def _routes(self, engine: Engine, keys: verifier.IssuerKeys) -> tuple[_Route, ...]:
         worker = Verifier(engine, self._settings, keys)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from agent.configuration.load import parse
 from agent.configuration.migrations import Tables, current_schema, migrate
@@ -60,6 +60,11 @@ def load_authority(path: Path) -> KeyRing:
     if not keys:
         raise RenzhengError("configuration.authority", f"{path} holds no public key")
     return KeyRing(keys)
+
+
+def public_pem(key: PublicKey) -> bytes:
+    """The public key as terminals pin it."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def open_document(data: bytes, authority: KeyRing) -> Document:

@@ -1,0 +1,83 @@
+"""Messages for terminals that others have signed: configuration, bundles, commands. The issuer only carries them.
+
+The command line enters them into the database, a running worker publishes each once. So they need neither a second
+connection to the broker nor a running issuer at the moment of the order.
+"""
+
+import time
+from collections.abc import Callable
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from agent.wire.topics import Topic
+from issuer import store
+from issuer.errors import IssuerError
+
+_METADATA = sa.MetaData()
+OUTGOING = sa.Table(
+    "outgoing",
+    _METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("topic", sa.String(200), nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("retain", sa.Boolean, nullable=False),
+    #: Seconds since 1970 after which it is of no use any more; NULL: never.
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Column("published_at", sa.BigInteger),
+)
+
+#: `publish(topic, payload, retain)`: True when the broker has acknowledged it.
+Publish = Callable[[str, bytes, bool], bool]
+
+
+def prepare(engine: Engine) -> None:
+    """Make the table."""
+    _METADATA.create_all(engine)
+
+
+def enter(engine: Engine, topic: Topic, terminals: list[str], payload: bytes, *, expires_at: int | None = None) -> None:
+    """Enter `payload` for each of `terminals`; on a retained topic it takes the place of what waits there.
+
+    Raises:
+        IssuerError: one of them is not enrolled.
+    """
+    prepare(engine)
+    with engine.begin() as connection:
+        enrolled = set(connection.scalars(sa.select(store.TERMINALS.c.terminal)))
+        unknown = sorted(set(terminals) - enrolled)
+        if unknown:
+            raise IssuerError(f"not enrolled: {', '.join(unknown)}")
+        names = [topic.of(terminal) for terminal in terminals]
+        if topic.retain:
+            connection.execute(OUTGOING.delete().where(OUTGOING.c.topic.in_(names)))
+        rows = [{"topic": name, "payload": payload, "retain": topic.retain, "expires_at": expires_at} for name in names]
+        connection.execute(OUTGOING.insert(), rows)
+
+
+def all_terminals(engine: Engine) -> list[str]:
+    """Every terminal that is enrolled and not revoked."""
+    query = sa.select(store.TERMINALS.c.terminal).where(store.TERMINALS.c.revoked_at.is_(None))
+    with engine.connect() as connection:
+        return sorted(connection.scalars(query))
+
+
+def publish_waiting(engine: Engine, publish: Publish) -> int:
+    """Publish what waits, oldest first; how many went out. Stops at the first that the broker does not take."""
+    now = int(time.time())
+    waiting = sa.select(OUTGOING).where(OUTGOING.c.published_at.is_(None)).order_by(OUTGOING.c.number).limit(100)
+    with engine.connect() as connection:
+        rows = connection.execute(waiting).all()
+    done = 0
+    for row in rows:
+        expired = row.expires_at is not None and row.expires_at <= now
+        if not expired and not publish(row.topic, bytes(row.payload), row.retain):
+            break
+        with engine.begin() as connection:
+            mine = OUTGOING.c.number == row.number
+            if row.retain:
+                connection.execute(OUTGOING.update().where(mine).values(published_at=now))
+            else:
+                connection.execute(OUTGOING.delete().where(mine))
+        done += 1
+    return done
