@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from agent.wire.evidence import EvidenceRecord
 from issuer import broker as broker_module
 from issuer import pki, policy, store
 from issuer.config_cli import config
@@ -122,6 +123,22 @@ def run(folder: Path, broker: str, client_id: str, database: str, as_json: bool)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: issuer.stop())
     issuer.run()
+
+
+@main.command()
+@_FOLDER
+@click.argument("request_id")
+@click.option("--output", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@_DATABASE
+def evidence(folder: Path, request_id: str, output: Path, database: str) -> None:
+    """Write the signed record of REQUEST_ID (hex), for `renzheng evidence verify`. Nothing of the holder is in it."""
+    with store.opened(database or store.sqlite_url(Layout(folder).database)) as engine:
+        found = store.find_record(engine, request_id)
+    if found is None:
+        raise IssuerError(f"no decision on request {request_id}: `renzheng-issuer show {folder}` lists the newest")
+    token, epoch, decision = found
+    output.write_bytes(EvidenceRecord(token=token, epoch=epoch, decision=decision).encode())
+    click.echo(output)
 
 
 @main.command()

@@ -90,6 +90,7 @@ def trust_files(layout: Layout) -> dict[str, bytes]:
     return {
         "broker-ca.pem": layout.authority("transport").with_suffix(".pem").read_bytes(),
         "issuer-signing.pem": layout.key("signing").with_suffix(".pem").read_bytes(),
+        "evidence-ca.pem": layout.authority("evidence").with_suffix(".pem").read_bytes(),
         "issuer-sealing.pem": layout.key("sealing").with_suffix(".pem").read_bytes(),
     }
 

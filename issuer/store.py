@@ -189,6 +189,14 @@ def add_decision(engine: Engine, row: dict[str, Any]) -> None:
         connection.execute(DECISIONS.insert().values(decided_at=_now(), **row))
 
 
+def find_record(engine: Engine, request_id: str) -> tuple[bytes, bytes, bytes] | None:
+    """Token, epoch and decision of the decided request `request_id` (hex)."""
+    query = sa.select(DECISIONS.c.token, DECISIONS.c.epoch, DECISIONS.c.decision)
+    with engine.connect() as connection:
+        row = connection.execute(query.where(DECISIONS.c.request_id == request_id)).first()
+    return None if row is None else (bytes(row[0]), bytes(row[1]), bytes(row[2]))
+
+
 def count_refusal(engine: Engine, reason: str) -> None:
     """Count one refusal."""
     with engine.begin() as connection:

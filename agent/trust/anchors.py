@@ -1,7 +1,8 @@
 """Whom the terminal believes: the issuer's signing and sealing keys and the broker's authority, pinned at provisioning.
 
-A trust folder holds PEM files: `broker-ca.pem`, `issuer-signing.pem`, `issuer-sealing.pem`. The issuer's certificates
-are pinned themselves (several in one file while a key is being changed); their common name is the issuer's name.
+A trust folder holds PEM files: `broker-ca.pem`, `issuer-signing.pem`, `issuer-sealing.pem`; and `evidence-ca.pem`
+for whoever reads recorded evidence. The issuer's certificates are pinned themselves (several in one file while a key
+is being changed); their common name is the issuer's name.
 """
 
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from cryptography.x509.oid import NameOID
 from agent.trust.errors import TrustError
 from agent.wire.chain import ISSUER_SEALING, ISSUER_SIGNING
 from agent.wire.errors import WireError
+from agent.wire.evidence import Trust as EvidenceTrust
 from agent.wire.keys import KeyRing, PublicKey
 
 BROKER_CA = "broker-ca.pem"
 ISSUER_SIGNING_FILE = "issuer-signing.pem"
 ISSUER_SEALING_FILE = "issuer-sealing.pem"
+EVIDENCE_CA = "evidence-ca.pem"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -68,6 +71,17 @@ def load(folder: Path) -> IssuerTrust:
     if len(names) != 1:
         raise TrustError("trust.anchor", f"the certificates in {folder} are of {len(names)} issuers, not of one")
     return IssuerTrust(names.pop(), signing, sealing, broker_ca)
+
+
+def load_evidence_trust(folder: Path) -> EvidenceTrust:
+    """Whom to believe about recorded evidence: the issuer's signing keys and the authority of the terminals.
+
+    Raises:
+        TrustError: `trust.anchor`.
+    """
+    signing = _certificates(folder / ISSUER_SIGNING_FILE, ISSUER_SIGNING)
+    authorities = read_certificates(folder / EVIDENCE_CA)
+    return EvidenceTrust(_name(signing[0]), KeyRing(_key(certificate) for certificate in signing), authorities)
 
 
 def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
