@@ -7,13 +7,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from agent import parts
+from agent import __version__, parts, upkeep
 from agent.biometrics.camera.source import FrameSource
-from agent.configuration.schema import CameraSettings, Settings, SimulatedSettings
-from agent.health.heartbeat import Heartbeats
-from agent.health.metrics import Metrics
+from agent.configuration.schema import CameraSettings, ReaderSettings, Settings, SimulatedSettings
+from agent.health import events
+from agent.health.heartbeat import Heartbeat, Heartbeats
+from agent.health.metrics import Metrics, MetricsServer
 from agent.health.notify import Notifier
-from agent.health.watchdog import Watchdog
+from agent.health.state import PartStates
+from agent.health.watchdog import Restart, Watchdog
 from agent.reporting import Reporting
 from agent.terminal import Terminal
 from agent.transport.issuer_client import IssuerClient, mqtt_link
@@ -25,13 +27,13 @@ from agent.verification.camera import Camera
 from agent.verification.flow import Verifier
 from agent.verification.inputs import Inputs
 from agent.verification.presenter import Presenter
+from agent.verification.reader import Reader
 from agent.verification.screen import Screen, Screens
 
 log = logging.getLogger(__name__)
 
-#: Seconds within which each critical loop promises progress; a verification itself has its own deadlines.
-READER_DEADLINE = 45.0
-FLOW_DEADLINE = 150.0
+#: Seconds beyond its own longest step within which a critical loop promises progress.
+MARGIN = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +86,77 @@ async def running(settings: Settings, *, frames: Callable[[], FrameSource] | Non
         outcomes = Reporting(state / "audit", identity.signer, outbox, metrics)
         stack.callback(outcomes.close)
         verifier = Verifier(camera, client, Presenter(screens), inputs, parts.policy(settings), parts.Draw(settings))
-        beats = {
-            f"reader {reader.name}": heartbeats.register(f"reader {reader.name}", READER_DEADLINE) for reader in readers
-        }
-        beats["flow"] = heartbeats.register("flow", FLOW_DEADLINE)
-        terminal = Terminal(readers, verifier, inputs, beat=lambda part: beats[part].beat(), ended=outcomes.ended)
+        states = PartStates()
+        beats = _heartbeats(settings, heartbeats)
+        terminal = Terminal(
+            readers, verifier, inputs, beat=lambda part: beats[part].beat(), states=states, ended=outcomes.ended
+        )
+        reporter = upkeep.Reporter(
+            states,
+            heartbeats,
+            metrics,
+            notifier,
+            outbox,
+            state=state,
+            runtime=upkeep.runtime_folder(),
+            textfile=settings.health.textfile,
+            telemetry=settings.health.telemetry,
+            audit_head=lambda: outcomes.head,
+        )
+        if settings.health.metrics_port is not None:
+            stack.callback(MetricsServer(metrics, settings.health.metrics_port).close)
 
         link.start()
         stack.push_async_callback(link.stop)
-        await camera.open()
-        watchdog = Watchdog(heartbeats, notifier, {})
-        for name, life in (("terminal", terminal.run()), ("outbox", sender.run()), ("watchdog", watchdog.run())):
+        await upkeep.open_camera(camera, states)
+        watchdog = Watchdog(heartbeats, notifier, _restarts(settings, readers, camera, link))
+        for name, life in (
+            ("terminal", terminal.run()),
+            ("outbox", sender.run()),
+            ("camera", upkeep.watch_camera(camera, states, beats["camera"].beat)),
+            ("broker", upkeep.watch_link(link, client, identity.terminal, states, beats["broker"].beat)),
+            ("reporter", reporter.run()),
+            ("watchdog", watchdog.run()),
+        ):
             stack.push_async_callback(_end, _begin(name, life))
-        notifier.ready("serving")
+        events.emit(events.STARTED, version=__version__)
+        notifier.ready(states.summary())
         stack.callback(notifier.stopping)
         yield App(settings, screens, inputs, camera, link, outbox, outcomes, terminal)
+
+
+def _heartbeats(settings: Settings, heartbeats: Heartbeats) -> dict[str, Heartbeat]:
+    """The critical loops, each with what its longest step may take."""
+    limits = settings.deadlines
+    longest = max(limits.key, limits.document, limits.face, limits.decision)
+    deadlines = {f"reader {reader.name}": limits.document + MARGIN for reader in settings.readers}
+    # One verification is a handful of steps, each within its own deadline.
+    deadlines |= {"flow": 3 * longest + MARGIN, "camera": upkeep.CAMERA_DEADLINE, "broker": upkeep.LINK_DEADLINE}
+    return {name: heartbeats.register(name, seconds) for name, seconds in deadlines.items()}
+
+
+def _restarts(settings: Settings, readers: list[Reader], camera: Camera, link: MqttLink) -> dict[str, Restart]:
+    """How each part is started anew when its loop hangs."""
+
+    def again(reader: Reader, of: ReaderSettings) -> Restart:
+        async def restart() -> None:
+            reader.adopt(parts.reader(of, parts.trust_store(settings)))
+
+        return restart
+
+    async def renew_camera() -> None:
+        camera.renew()
+
+    async def renew_link() -> None:
+        await link.stop()
+        link.start()
+
+    named = zip(readers, settings.readers, strict=True)
+    return {
+        **{f"reader {reader.name}": again(reader, of) for reader, of in named},
+        "camera": renew_camera,
+        "broker": renew_link,
+    }
 
 
 def _frames(settings: CameraSettings, screens: Screens) -> Callable[[], FrameSource]:
@@ -116,12 +174,17 @@ def _frames(settings: CameraSettings, screens: Screens) -> Callable[[], FrameSou
 
 
 def _begin(name: str, life: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    return asyncio.create_task(life, name=name)
+    task = asyncio.create_task(life, name=name)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """A loop never ends by itself: one that does is told, and its heartbeat stops."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s ended", task.get_name(), exc_info=error)
 
 
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
-    try:
-        await task
-    except asyncio.CancelledError:
-        log.debug("%s has ended", task.get_name())
+    await asyncio.wait([task])

@@ -59,6 +59,11 @@ class Reporting:
         self._watchers.add(queue)
         return queue
 
+    @property
+    def head(self) -> str:
+        """The audit's newest record, as the issuer is told it."""
+        return str(self._audit.head)
+
     def close(self) -> None:
         """End the audit's thread."""
         self._worker.close()

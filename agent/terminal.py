@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+from agent.health.state import PartStates
 from agent.threads import WorkerStuckError
 from agent.verification.flow import Verifier
 from agent.verification.inputs import Inputs
@@ -21,7 +22,7 @@ from firmware_bridge.reader import EventKind, ReaderEvent
 log = logging.getLogger(__name__)
 
 #: Seconds before a reader whose thread is stuck is asked again.
-STUCK_PAUSE = 5.0
+STUCK_PAUSE = 1.0
 
 
 class Beat(Protocol):
@@ -41,10 +42,11 @@ class Terminal:
         inputs: Inputs,
         *,
         beat: Beat,
+        states: PartStates,
         ended: Callable[[Outcome, str], Awaitable[None]],
     ) -> None:
         self._readers, self._verifier, self._inputs = readers, verifier, inputs
-        self._beat, self._ended = beat, ended
+        self._beat, self._states, self._ended = beat, states, ended
         self._presented: asyncio.Queue[Reader] = asyncio.Queue(1)
         self._present: set[str] = set()
         self._empty = asyncio.Event()
@@ -58,6 +60,7 @@ class Terminal:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as group:
             for reader in self._readers:
+                self._states.up(f"reader {reader.name}")
                 group.create_task(self._listen(reader), name=f"listen {reader.name}")
             group.create_task(self._serve(), name="serve")
 
@@ -80,13 +83,14 @@ class Terminal:
 
     async def _listen(self, reader: Reader) -> None:
         while True:
-            self._beat(f"reader {reader.name}")
             try:
                 event = await reader.wait()
             except (TimeoutError, WorkerStuckError):
-                log.warning("reader %s does not come back", reader.name)
+                # No beat: a device that hangs is no progress.
+                self._states.down(f"reader {reader.name}", "reader.gone")
                 await asyncio.sleep(STUCK_PAUSE)
                 continue
+            self._beat(f"reader {reader.name}")
             if event is not None:
                 await self._handle(reader, event)
 
@@ -102,9 +106,9 @@ class Terminal:
                 self._scanned(event.text)
             case EventKind.GONE:
                 self._lifted(reader)
-                log.warning("reader %s is gone", reader.name)
+                self._states.down(f"reader {reader.name}", "reader.gone")
             case EventKind.BACK:
-                log.info("reader %s is back", reader.name)
+                self._states.up(f"reader {reader.name}")
 
     def _lifted(self, reader: Reader) -> None:
         self._present.discard(reader.name)

@@ -1,7 +1,6 @@
 """`renzheng run`: serve as a terminal until SIGTERM."""
 
 import asyncio
-import logging
 import signal
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 from agent.app import running
 from agent.configuration.load import load
 from agent.configuration.schema import Settings
+from agent.health import log
 
 DEFAULT_SETTINGS = Path("/etc/renzheng/renzheng.toml")
 
@@ -28,7 +28,7 @@ settings_option = click.option(
 def run(path: Path) -> None:
     """Serve as a terminal: what the systemd unit starts. Ends cleanly on SIGTERM and SIGINT."""
     settings = load(path)
-    logging.basicConfig(level=settings.log.level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    log.configure(settings.log.level)
     asyncio.run(_serve(settings))
 
 

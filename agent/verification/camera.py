@@ -5,7 +5,8 @@ Everything that blocks (frames, inference) happens in here; the loop sees corout
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
@@ -44,6 +45,7 @@ class Camera:
         self._pipeline: FacePipeline | None = None
         self.worker = Worker("camera")
         self.preview = Preview()
+        self._serving = 0
 
     async def open(self) -> None:
         """Load the models and open the camera, so that the first person does not wait for them."""
@@ -67,19 +69,53 @@ class Camera:
         def tell(shown: Prompt) -> None:
             loop.call_soon_threadsafe(prompt, shown)
 
-        return await self.worker.call(
-            timeout + FRAME_TIMEOUT + 1, self._capture, policy, challenge, monotonic() + timeout, tell, cancel
-        )
+        with self._busy():
+            return await self.worker.call(
+                timeout + FRAME_TIMEOUT + 1, self._capture, policy, challenge, monotonic() + timeout, tell, cancel
+            )
 
     async def compare(self, probe: Template, portrait: bytes, timeout: float) -> Comparison:
         """Compare `probe` with the face in the encoded picture `portrait`."""
-        return await self.worker.call(timeout, self._compare, probe, portrait)
+        with self._busy():
+            return await self.worker.call(timeout, self._compare, probe, portrait)
+
+    async def look(self) -> None:
+        """Take one frame while nobody is served; a camera that had gone is opened again.
+
+        Raises:
+            CameraError: it delivers no frames.
+            TimeoutError, WorkerStuckError: it hangs.
+        """
+        if not self._serving:
+            await self.worker.call(FRAME_TIMEOUT + OPEN_TIMEOUT, self._look)
+
+    def renew(self) -> None:
+        """Go on in a new thread with a new source: the old thread hangs in its device and is left behind."""
+        self.worker.close()
+        self.worker, self._source, self._pipeline = Worker("camera"), None, None
 
     def close(self) -> None:
         """Close the source; the thread ends."""
         if self._source is not None:
             self._source.close()
         self.worker.close()
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        self._serving += 1
+        try:
+            yield
+        finally:
+            self._serving -= 1
+
+    def _look(self) -> None:
+        source, _pipeline = self._opened()
+        try:
+            source.read(FRAME_TIMEOUT)
+        except Exception:
+            source.close()
+            self._source = None
+            raise
 
     def _opened(self) -> tuple[FrameSource, FacePipeline]:
         if self._pipeline is None:

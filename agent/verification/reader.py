@@ -1,13 +1,15 @@
 """A document reader with its thread: coroutines with deadlines over the blocking protocol of `firmware_bridge`."""
 
+import asyncio
+
 from agent.threads import Worker
 from firmware_bridge.document import Document
 from firmware_bridge.reader import DocumentReader, ReaderEvent, ReadRequest
 
 #: A call that should end by itself gets this many seconds more before its thread counts as stuck.
 GRACE = 2.0
-#: How long one wait for an event lasts; between two waits the loop is seen to be alive.
-WAIT = 1.0
+#: How long one wait for an event lasts: a read that begins meanwhile waits for its end, so it is short.
+WAIT = 0.2
 
 
 class Reader:
@@ -18,14 +20,23 @@ class Reader:
         self.needs_key = needs_key
         self.name = reader.name
         self.worker = Worker(f"reader {reader.name}")
+        self._turn = asyncio.Lock()
 
     async def wait(self) -> ReaderEvent | None:
-        """The next event, or None after a second without one."""
-        return await self.worker.call(WAIT + GRACE, self._reader.wait, WAIT)
+        """The next event, or None after a moment without one. While a document is read, nothing else is asked."""
+        async with self._turn:
+            return await self.worker.call(WAIT + GRACE, self._reader.wait, WAIT)
 
     async def read(self, request: ReadRequest) -> Document:
         """Read the document that lies there; raises BridgeError, or TimeoutError when the bus never comes back."""
-        return await self.worker.call(request.timeout + GRACE, self._reader.read, request)
+        async with self._turn:
+            return await self.worker.call(request.timeout + GRACE, self._reader.read, request)
+
+    def adopt(self, fresh: "Reader") -> None:
+        """Go on with the device and the thread of `fresh`: this one's thread hangs and is left behind."""
+        self._reader.close()
+        self.worker.close()
+        self._reader, self.worker, self._turn = fresh._reader, fresh.worker, asyncio.Lock()  # noqa: SLF001  # its own kind
 
     def close(self) -> None:
         """Release the reader; its thread ends."""

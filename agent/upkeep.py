@@ -1,0 +1,175 @@
+"""What keeps a running terminal well: looks at camera and broker while nobody is served, and tells how the parts are.
+
+Each loop here beats after it has seen its part make progress, or seen that it is absent and tried to get it back.
+"""
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from agent import __version__
+from agent.failures import RenzhengError
+from agent.health import device
+from agent.health.heartbeat import Heartbeats
+from agent.health.metrics import Metrics
+from agent.health.notify import Notifier
+from agent.health.state import PartStates
+from agent.threads import WorkerStuckError
+from agent.transport.errors import TransportError
+from agent.transport.issuer_client import IssuerClient
+from agent.transport.mqtt import MqttLink
+from agent.transport.outbox import Outbox, Priority
+from agent.verification.camera import OPEN_TIMEOUT, Camera
+from agent.wire import topics
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the camera while nobody is served; one frame costs a millisecond.
+CAMERA_LOOK = 3.0
+#: A look may have to open the camera; past this the thread hangs.
+CAMERA_DEADLINE = OPEN_TIMEOUT + 10.0
+#: Seconds between two looks at the link, between two round trips to the broker, and for one of them.
+LINK_LOOK, ROUND_TRIP, ROUND_TRIP_TIMEOUT = 1.0, 20.0, 5.0
+LINK_DEADLINE = 60.0
+#: An issuer that was just reached gets this many seconds for its first epoch.
+ISSUER_GRACE = 5.0
+ONLINE = b"online"
+#: Seconds between two writes of the health file, which lies on a tmpfs.
+REPORT = 5.0
+
+Beat = Callable[[], None]
+
+
+def runtime_folder() -> Path | None:
+    """systemd's runtime directory of the service; None when something else started us."""
+    folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Path(folder) if folder else None
+
+
+async def open_camera(camera: Camera, states: PartStates) -> None:
+    """Load the models and open the camera. A terminal without a camera serves all the same, and says so."""
+    try:
+        await camera.open()
+    except Exception as error:  # noqa: BLE001  # a driver raises what it likes
+        states.down("camera", error.code if isinstance(error, RenzhengError) else "camera.gone")
+    else:
+        states.up("camera")
+
+
+async def watch_camera(camera: Camera, states: PartStates, beat: Beat) -> None:
+    """Look at the camera for ever; a look that finds it gone is progress, one that hangs is not."""
+    while True:
+        try:
+            await camera.look()
+        except (TimeoutError, WorkerStuckError):
+            states.down("camera", "camera.gone")
+        except Exception as error:  # noqa: BLE001  # a driver raises what it likes; the rest goes on serving
+            code = error.code if isinstance(error, RenzhengError) else "camera.gone"
+            states.down("camera", code)
+            beat()
+        else:
+            states.up("camera")
+            beat()
+        await asyncio.sleep(CAMERA_LOOK)
+
+
+async def watch_link(link: MqttLink, client: IssuerClient, terminal: str, states: PartStates, beat: Beat) -> None:
+    """Look at the link for ever. While it claims to be up, a round trip to the broker must prove it now and then."""
+    loop = asyncio.get_running_loop()
+    next_trip, heard = 0.0, loop.time()
+    while True:
+        if not link.connected:
+            heard = loop.time()
+            # The link goes on trying by itself, with a back-off of its own.
+            states.down("broker", "broker.unreachable")
+            states.down("issuer", "broker.unreachable")
+            beat()
+        else:
+            states.up("broker")
+            if client.epochs.fresh is not None:
+                heard = loop.time()
+                states.up("issuer")
+            elif loop.time() - heard > ISSUER_GRACE:
+                states.down("issuer", "issuer.silent")
+            if loop.time() >= next_trip and await _round_trip(link, terminal):
+                next_trip = loop.time() + ROUND_TRIP
+                beat()
+        await asyncio.sleep(LINK_LOOK)
+
+
+async def _round_trip(link: MqttLink, terminal: str) -> bool:
+    """Say once more that we are there: the broker's acknowledgement proves the way in both directions."""
+    try:
+        await link.publish(topics.STATUS.of(terminal), ONLINE, retain=True, timeout=ROUND_TRIP_TIMEOUT)
+    except TransportError as error:
+        log.warning("no round trip to the broker: %s", error.code)
+        return False
+    return True
+
+
+class Reporter:
+    """Tells how the parts are: to systemd, the health file, the metrics, and the issuer."""
+
+    def __init__(
+        self,
+        states: PartStates,
+        heartbeats: Heartbeats,
+        metrics: Metrics,
+        notifier: Notifier,
+        outbox: Outbox,
+        *,
+        state: Path,
+        runtime: Path | None,
+        textfile: Path | None,
+        telemetry: float,
+        audit_head: Callable[[], str],
+    ) -> None:
+        """`runtime` is a folder on a tmpfs for the health file; None writes none."""
+        self._states, self._heartbeats = states, heartbeats
+        self._metrics, self._notifier, self._outbox = metrics, notifier, outbox
+        self._state, self._runtime, self._textfile = state, runtime, textfile
+        self._telemetry, self._audit_head = telemetry, audit_head
+        self._said = ""
+
+    async def run(self) -> None:
+        """Tell for ever."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._telemetry
+        while True:
+            self._tell()
+            if loop.time() >= due:
+                due = loop.time() + self._telemetry
+                await self._tell_issuer()
+            await asyncio.sleep(REPORT)
+
+    def _tell(self) -> None:
+        for part, state in self._states.states.items():
+            self._metrics.part(part, up=state.up)
+        self._metrics.heartbeats(self._heartbeats.ages())
+        try:
+            if (summary := self._states.summary()) != self._said:
+                self._said = summary
+                self._notifier.status(summary)
+            if self._runtime is not None:
+                self._states.write(self._runtime)
+            if self._textfile is not None:
+                self._metrics.write(self._textfile)
+        except OSError as error:
+            log.warning("the state of health was not written: %s", error.strerror)
+
+    async def _tell_issuer(self) -> None:
+        values = await asyncio.to_thread(device.measurements, self._state)
+        self._metrics.device(values)
+        told = {
+            "software": __version__,
+            "parts": {part: state.code or "up" for part, state in self._states.states.items()},
+            "device": dict(values),
+            "audit": self._audit_head(),
+        }
+        try:
+            await self._outbox.put("telemetry", json.dumps(told).encode(), Priority.REPORT)
+        except RenzhengError as error:
+            log.warning("telemetry was not kept: %s", error.code)
