@@ -82,3 +82,18 @@ class EpochWatch:
         except TimeoutError:
             raise TransportError("issuer.silent", "no epoch of the issuer was heard in time") from None
         return epoch
+
+    async def newer(self, than: Epoch, timeout: float) -> Epoch:
+        """An epoch after `than`.
+
+        Raises:
+            TransportError: `issuer.silent`; none was heard in time.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while self._newest is None or self._newest.sequence <= than.sequence:
+                    self._arrival.clear()
+                    await self._arrival.wait()
+        except TimeoutError:
+            raise TransportError("issuer.silent", "no newer epoch of the issuer was heard in time") from None
+        return self._newest

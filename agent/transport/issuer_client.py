@@ -31,6 +31,7 @@ from agent.wire.envelope import Sealed
 from agent.wire.epochs import Epoch
 from agent.wire.errors import WireError
 from agent.wire.keys import thumbprint
+from agent.wire.refusals import Refusal
 
 _LOG = logging.getLogger(__name__)
 
@@ -102,6 +103,17 @@ class IssuerClient:
         remaining = _Remaining(deadline)
         await self._link.wait_connected(remaining.seconds())
         epoch = await self.epochs.wait(remaining.seconds())
+        decision = await self._attempt(evidence, holder, epoch, request_id, deadline)
+        if decision.reasons != (Refusal.EPOCH,):
+            return decision
+        # The link was away and the issuer has moved on meanwhile: that is nobody's fault, least of all the holder's.
+        epoch = await self.epochs.newer(epoch, remaining.seconds())
+        return await self._attempt(evidence, holder, epoch, b"", deadline)
+
+    async def _attempt(
+        self, evidence: Evidence, holder: HolderData | None, epoch: Epoch, request_id: bytes, deadline: float
+    ) -> Decision:
+        remaining = _Remaining(deadline)
         if self._clock.trust is ClockTrust.CONTRADICTED:
             raise TransportError("clock.contradicted", f"the clock is {self._clock.offset} s off the issuer's epoch")
         request = await self._request(evidence, epoch, request_id or secrets.token_bytes(16))

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -22,18 +22,15 @@ pytestmark = [
 DEMO = [sys.executable, "-m", "agent", "demo"]
 
 
-def stages() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("renzheng-*"))
-
-
 @pytest.fixture
-def nothing_left() -> object:
-    before = stages()
-    yield
-    assert stages() == before
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the demonstration keeps its files: nothing may be left there."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    yield tmp_path
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.usefixtures("scratch")
 def test_every_scenario_ends_as_expected() -> None:
     run = subprocess.run([*DEMO, "--json"], capture_output=True, text=True, timeout=240, check=False)
     report = json.loads(run.stdout)
@@ -44,13 +41,11 @@ def test_every_scenario_ends_as_expected() -> None:
     assert all(row["phases"] for row in report["scenarios"])
 
 
-@pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_takes_everything_with_it(number: signal.Signals) -> None:
-    before = stages()
+def test_an_interrupted_demo_takes_everything_with_it(number: signal.Signals, scratch: Path) -> None:
     with subprocess.Popen(DEMO, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as demo:
         process, end = psutil.Process(demo.pid), monotonic() + 60
-        while monotonic() < end and not any((stage / "issuer.log").exists() for stage in stages() - before):
+        while monotonic() < end and not list(scratch.glob("*/issuer.log")):
             sleep(0.05)
         started = process.children(recursive=True)
         assert any("mosquitto" in child.name() for child in started)
