@@ -25,7 +25,7 @@ _MOVED = 0.08
 #: Reach of the nose and of an anchor around its landmark, in distances between the eyes, and the fewest points in each.
 _NOSE, _ANCHOR = 0.25, 0.30
 _FEWEST_NOSE, _FEWEST_ANCHOR = 3, 8
-_FACE_POINTS, _ROOM_POINTS = 120, 40
+_NOSE_POINTS, _ANCHOR_POINTS, _ROOM_POINTS = 30, 80, 40
 _STRAY = 1.0
 
 
@@ -50,15 +50,17 @@ class PointTrack:
 
     def __init__(self, grey: Image, face: Face) -> None:
         self._unit = face.inter_ocular
-        inside, around = _regions(grey, face)
         spacing = max(2.0, 0.05 * self._unit)
-        on_face = _corners(grey, inside, _FACE_POINTS, spacing)
-        in_room = _corners(grey, around, _ROOM_POINTS, 2 * spacing)
-        self._start = np.concatenate([on_face, in_room])
-        self._is_face = np.arange(len(self._start)) < len(on_face)
+        groups = (
+            _corners(grey, _discs(grey, face.points[[2]], _NOSE * self._unit), _NOSE_POINTS, spacing),
+            _corners(grey, _discs(grey, face.points[[0, 1, 3, 4]], _ANCHOR * self._unit), _ANCHOR_POINTS, spacing),
+            _corners(grey, _ring(grey, face), _ROOM_POINTS, 2 * spacing),
+        )
+        self._start = np.concatenate(groups)
+        group = np.repeat(np.arange(3), [len(points) for points in groups])
+        self._nose, self._anchor, self._room = (group == number for number in range(3))
         self._now = self._start.copy()
         self._alive = np.ones(len(self._start), bool)
-        self._landmarks = face.points
         self._previous = grey
 
     def follow(self, grey: Image) -> None:
@@ -73,22 +75,19 @@ class PointTrack:
 
     def shape(self, direction: tuple[float, float]) -> TurnShape:
         """What the turn so far shows, if the head went in `direction` (right, down) of the picture."""
-        face = self._alive & self._is_face
-        distance = np.linalg.norm(self._start[:, None] - self._landmarks[None], axis=2) / self._unit
-        near_nose = face & (distance[:, 2] < _NOSE)
-        anchors = face & (distance[:, [0, 1, 3, 4]].min(axis=1) < _ANCHOR) & ~near_nose
+        nose, anchor = self._alive & self._nose, self._alive & self._anchor
         lead = float("nan")
-        if near_nose.sum() >= _FEWEST_NOSE and anchors.sum() >= _FEWEST_ANCHOR:
-            plane, *_ = np.linalg.lstsq(_homogeneous(self._start[anchors]), self._now[anchors], rcond=None)
-            ahead = self._now[near_nose] - _homogeneous(self._start[near_nose]) @ plane
+        if nose.sum() >= _FEWEST_NOSE and anchor.sum() >= _FEWEST_ANCHOR:
+            plane, *_ = np.linalg.lstsq(_homogeneous(self._start[anchor]), self._now[anchor], rcond=None)
+            ahead = self._now[nose] - _homogeneous(self._start[nose]) @ plane
             # A face that came nearer or went away meanwhile is scaled back by what the turn leaves unchanged.
             across = np.array([-direction[1], direction[0]])
             scale = max(float(np.linalg.norm(plane[:2].T @ across)), 0.2)
             lead = float(np.median(ahead, axis=0) @ np.array(direction)) / self._unit / scale
-        return TurnShape(lead, self._carried(face))
+        return TurnShape(lead, self._carried())
 
-    def _carried(self, face: NDArray[np.bool_]) -> float:
-        room = self._alive & ~self._is_face
+    def _carried(self) -> float:
+        face, room = self._alive & (self._nose | self._anchor), self._alive & self._room
         if face.sum() < _FEWEST_ANCHOR or room.sum() < _FEWEST_ANCHOR:
             return float("nan")
         motion = np.linalg.norm(self._now - self._start, axis=1) / self._unit
@@ -133,16 +132,22 @@ def _homogeneous(points: Floats) -> Floats:
     return np.column_stack([points, np.ones(len(points), np.float32)])
 
 
-def _regions(grey: Image, face: Face) -> tuple[Image, Image]:
-    """Masks (h, w): the face, and a ring around it that reaches beyond the hair."""
-    hull = cv2.convexHull(face.mesh[:, :2].astype(np.int32))
-    inside = np.zeros_like(grey)
-    cv2.fillConvexPoly(inside, hull, 255)
-    centre = hull.reshape(-1, 2).mean(axis=0)
-    around = np.zeros_like(grey)
+def _discs(grey: Image, centres: Floats, radius: float) -> Image:
+    """A mask (h, w) of discs."""
+    mask = np.zeros_like(grey)
+    for x, y in centres:
+        cv2.circle(mask, (round(float(x)), round(float(y))), max(2, round(radius)), 255, -1)
+    return mask
+
+
+def _ring(grey: Image, face: Face) -> Image:
+    """A mask (h, w) of what is around the face, beyond the hair."""
+    hull = cv2.convexHull(face.mesh[:, :2].astype(np.int32)).reshape(-1, 2)
+    centre = hull.mean(axis=0)
+    mask = np.zeros_like(grey)
     for reach, value in ((2.6, 255), (1.7, 0)):
-        cv2.fillConvexPoly(around, ((hull.reshape(-1, 2) - centre) * reach + centre).astype(np.int32), value)
-    return inside, around
+        cv2.fillConvexPoly(mask, ((hull - centre) * reach + centre).astype(np.int32), value)
+    return mask
 
 
 def _corners(grey: Image, mask: Image, count: int, spacing: float) -> Floats:

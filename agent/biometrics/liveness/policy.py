@@ -19,8 +19,8 @@ class LivenessPolicy:
     #: Frames on end that must show the turn.
     hold_frames: int = 3
     #: How long the turn is to be held, and how long the person looks ahead before the next is asked: drawn from these.
-    hold: tuple[float, float] = (0.15, 1.2)
-    dwell: tuple[float, float] = (0.3, 1.9)
+    hold: tuple[float, float] = (0.1, 0.5)
+    dwell: tuple[float, float] = (0.3, 1.1)
     #: From the prompt to the turn, and from its end to looking ahead again.
     respond: float = 5.0
     settle: float = 0.4
@@ -41,10 +41,10 @@ POLICIES: Mapping[str, LivenessPolicy] = MappingProxyType(
         policy.name: policy
         for policy in (
             LivenessPolicy("convenience", turns=1, mistakes=1, timeout=25.0),
-            LivenessPolicy("standard", turns=3, mistakes=1),
+            LivenessPolicy("standard", turns=4, mistakes=1),
             LivenessPolicy(
                 "high",
-                turns=3,
+                turns=4,
                 mistakes=0,
                 yaw=28.0,
                 light=True,

@@ -28,6 +28,15 @@ DIRECTIONS: Mapping[Guidance, tuple[float, float]] = MappingProxyType(
         Guidance.LOOK_DOWN: (0.0, 1.0),
     }
 )
+#: What each turn is taken for by somebody who mistakes sides.
+OPPOSITE: Mapping[Guidance, Guidance] = MappingProxyType(
+    {
+        Guidance.TURN_LEFT: Guidance.TURN_RIGHT,
+        Guidance.TURN_RIGHT: Guidance.TURN_LEFT,
+        Guidance.LOOK_UP: Guidance.LOOK_DOWN,
+        Guidance.LOOK_DOWN: Guidance.LOOK_UP,
+    }
+)
 #: Frames looking ahead that end a turn.
 _FRONTAL_FRAMES = 2
 #: A face that is not seen for this long is another presentation.
@@ -88,6 +97,8 @@ class TurnGate:
     _last: Look | None = None
     _pitches: list[float] = field(default_factory=list)
     _neutral: float = 0.0
+    #: A turn that was already counted as a mistake goes on until the head is back.
+    _excused: bool = False
 
     def __post_init__(self) -> None:
         self._steps = self.challenge.steps
@@ -181,10 +192,10 @@ class TurnGate:
             self._to(Phase.AHEAD, look.time)
 
     def _look_ahead(self, look: Look) -> None:
-        if self._sustained_other(look, None):
+        if self._sustained_other(look, None) is not None:
             # Once is a glance at the document; a recording that runs ahead does it again.
             self.glances += 1
-            self._off.clear()
+            self._excused = True
             if self.glances > 1:
                 self._mistake("liveness.wrong_turn", look.time)
             return
@@ -199,8 +210,10 @@ class TurnGate:
         share = self.angle(turn, look)
         self._run = self._run + 1 if share >= 1.0 else 0
         self._peak = max(self._peak, share)
-        if self._sustained_other(look, turn):
-            self._mistake("liveness.wrong_turn", look.time)
+        other = self._sustained_other(look, turn)
+        if other is not None:
+            # People take left for right. Nobody takes left for up: that is somebody else's sequence.
+            self._mistake("liveness.wrong_turn", look.time, forgivable=other is OPPOSITE[turn])
         elif self._run >= self.policy.hold_frames:
             self._held_since = look.time
             self._to(Phase.HOLD, look.time)
@@ -220,30 +233,33 @@ class TurnGate:
             self._to(Phase.BACK, look.time)
 
     def _come_back(self, look: Look) -> None:
-        if self._sustained_other(look, self.done[-1].turn):
-            self._mistake("liveness.wrong_turn", look.time)
+        if self._sustained_other(look, self.done[-1].turn) is not None:
+            self._mistake("liveness.wrong_turn", look.time, forgivable=False)
             return
         self._ahead = self._ahead + 1 if self.frontal(look) else 0
         if self._ahead >= _FRONTAL_FRAMES:
             self._to(Phase.PASSED if len(self.done) == len(self._steps) else Phase.AHEAD, look.time)
 
-    def _sustained_other(self, look: Look, asked: Guidance | None) -> bool:
-        """Whether a turn that is not asked for has now lasted long enough to be meant."""
-        if asked is not None and self.angle(asked, look) >= _CLEARLY_NOT:
+    def _sustained_other(self, look: Look, asked: Guidance | None) -> Guidance | None:
+        """The turn that is not asked for and has now lasted long enough to be meant."""
+        if self._excused and self.frontal(look):
+            self._excused = False
+        if self._excused or (asked is not None and self.angle(asked, look) >= _CLEARLY_NOT):
             self._off.clear()
-            return False
+            return None
         for turn in TURNS:
             self._off[turn] = self._off.get(turn, 0) + 1 if turn is not asked and self.angle(turn, look) >= 1.0 else 0
-        return max(self._off.values()) >= self.policy.hold_frames
+        return next((turn for turn, frames in self._off.items() if frames >= self.policy.hold_frames), None)
 
-    def _mistake(self, code: str, now: float) -> None:
+    def _mistake(self, code: str, now: float, *, forgivable: bool = True) -> None:
         self.mistakes += 1
-        if self.mistakes > self.policy.mistakes:
+        if self.mistakes > self.policy.mistakes or not forgivable:
             self._fail(code)
             return
         self._steps = self.challenge.reserve
         self.done.clear()
         self.glances = 0
+        self._excused = True
         self._to(Phase.AHEAD, now)
 
     def _fail(self, code: str) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from agent.biometrics.liveness.turns import OPPOSITE
 from agent.biometrics.simulator.scene import Pose
 from agent.biometrics.types import Guidance
 
@@ -30,12 +31,6 @@ _AIMS = {
     Guidance.LOOK_UP: (0.0, 1.0),
     Guidance.LOOK_DOWN: (0.0, -1.0),
 }
-_OPPOSITE = {
-    Guidance.TURN_LEFT: Guidance.TURN_RIGHT,
-    Guidance.TURN_RIGHT: Guidance.TURN_LEFT,
-    Guidance.LOOK_UP: Guidance.LOOK_DOWN,
-    Guidance.LOOK_DOWN: Guidance.LOOK_UP,
-}
 
 
 @dataclass(slots=True)
@@ -61,8 +56,8 @@ class Mover:
             return
         self._shown = guidance
         seen = guidance
-        if guidance in _OPPOSITE and self.rng.random() < self.habits.confusion:
-            seen = _OPPOSITE[guidance]
+        if guidance in OPPOSITE and self.rng.random() < self.habits.confusion:
+            seen = OPPOSITE[guidance]
         self._waiting = (now + max(0.15, self.rng.normal(*self.habits.reaction)), seen)
 
     def pose(self, now: float) -> Pose:
