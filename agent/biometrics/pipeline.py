@@ -21,6 +21,10 @@ from agent.biometrics.search import find_far, find_persistently
 from agent.biometrics.site import SiteManifest
 from agent.biometrics.types import Comparison, Face, Frame, FrameAnalysis, Guidance, Image, Template
 
+#: Both landmark networks see no face below these: the detector was wrong. Full profiles reach 0.13 on one of them.
+NO_MESH = 0.5
+NO_POINTS = 0.1
+
 
 class FacePipeline:
     """Everything that is known about faces, for one thread."""
@@ -132,6 +136,8 @@ class FacePipeline:
             presence=mesh.presence,
             pose=pose_of(mesh.points),
         )
+        if face.presence < NO_MESH and face.points_score < NO_POINTS:
+            return FrameAnalysis(None, Guidance.LOOK_HERE, (Guidance.LOOK_HERE,))
         quality = measure(picture, face, detections)
         found = problems(quality, self._limits)
         return FrameAnalysis(face, found[0] if found else None, found, quality, len(detections))
