@@ -10,6 +10,7 @@ again with the next change or start; it never undoes anything.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
@@ -58,6 +59,7 @@ class RemoteConfiguration:
         self._clock = clock
         # Of several documents that arrive during a trial only the newest message counts: the topic is retained.
         self._newest: asyncio.Queue[bytes] = asyncio.Queue(1)
+        self._arrival = asyncio.Event()
         self._complained: set[str] = set()
         link.handle(topics.CONFIGURATION.of(terminal), self.take)
 
@@ -67,6 +69,7 @@ class RemoteConfiguration:
             if self._newest.full():
                 self._newest.get_nowait()
             self._newest.put_nowait(message.payload)
+            self._arrival.set()
 
     async def run(self) -> None:
         """Finish what was under way, report, then take documents until cancelled."""
@@ -138,9 +141,12 @@ class RemoteConfiguration:
             now = self._clock()
             if now is not None and now >= valid_from:
                 return False
+            self._arrival.clear()
             if not self._newest.empty():
                 return True
-            await asyncio.sleep(_LOOK if now is None else min(_LOOK, valid_from - now))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK if now is None else min(_LOOK, valid_from - now)):
+                    await self._arrival.wait()
 
     async def _report(self) -> None:
         await report_untold(self._store.journal, self._outbox, "configuration")
