@@ -85,6 +85,7 @@ def animated() -> bytes:
 )
 def test_what_is_no_portrait_is_refused(make: Callable[[], bytes]) -> None:
     content = make()
+    pipeline()
     tracemalloc.start()
     began = time.monotonic()
     with pytest.raises(FaceError) as caught:
