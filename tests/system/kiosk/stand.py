@@ -103,11 +103,12 @@ class Stand:
     def taken_key(self) -> AccessKey:
         return self.run(asyncio.wait_for(self.inputs.take(), 5))
 
-    def restart(self) -> None:
-        """The agent stops and comes back on the same port, with new secrets."""
-        port = self.server.port
+    def stop(self) -> None:
+        """The agent goes away; `restart` brings it back on the same port, with new secrets."""
+        self._options["port"] = self.server.port
         self.run(self.server.close())
-        self._options["port"] = port
+
+    def restart(self) -> None:
         self._start()
 
     def close(self) -> None:

