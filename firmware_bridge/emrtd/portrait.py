@@ -17,6 +17,9 @@ _SIGNATURES = (
     (b"\xff\x4f\xff\x51", PortraitFormat.JPEG2000),
 )
 _MAX_DEPTH = 12
+_DISPLAYED = 0x5F43
+#: Beyond this a picture is a bomb and no portrait.
+MAX_PIXELS = 40_000_000
 
 
 def _malformed(text: str) -> DocumentError:
@@ -42,7 +45,62 @@ def parse(dg2: bytes) -> Portrait:
 
 def _block(block: bytes) -> Portrait:
     image = _image_19794(block) if block[:4] == _FORMAT_19794 else _image_39794(block)
-    return Portrait(image, image_format(image))
+    kind = image_format(image)
+    dimensions(image)
+    return Portrait(image, kind)
+
+
+def encoding(dg2: bytes) -> str:
+    """Which standard DG2's biometric data block follows."""
+    block = next(i.value for i in tlv.parse(tlv.require(dg2, _DG2, _GROUP, _TEMPLATE)) if i.tag in _BLOCKS)
+    return "ISO/IEC 19794-5" if block[:4] == _FORMAT_19794 else "ISO/IEC 39794-5"
+
+
+def displayed_images(dg7: bytes) -> list[Portrait]:
+    """The signatures or marks of DG7 (Doc 9303-10, 4.7.7).
+
+    Raises:
+        DocumentError: `document.malformed`.
+    """
+    objects = tlv.parse(tlv.require(dg7, 0x67))
+    return [Portrait(item.value, image_format(item.value)) for item in objects if item.tag == _DISPLAYED]
+
+
+def dimensions(image: bytes) -> tuple[int, int]:
+    """Width and height as the image's header states them; nothing is decoded.
+
+    Raises:
+        DocumentError: `document.malformed` or, for a picture larger than any document's, `document.limit`.
+    """
+    size = _jpeg_size(image) if image.startswith(_SIGNATURES[0][0]) else _jpeg2000_size(image)
+    if size is None:
+        raise _malformed("the portrait's header is cut off")
+    if size[0] * size[1] > MAX_PIXELS or not all(size):
+        raise DocumentError(Code.DOCUMENT_LIMIT, f"a portrait of {size[0]} x {size[1]} pixels")
+    return size
+
+
+def _jpeg_size(image: bytes) -> tuple[int, int] | None:
+    position = 2
+    while position + 9 <= len(image) and image[position] == 0xFF:
+        marker = image[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        # Start of frame, all kinds; C4, C8 and CC are tables.
+        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
+            height, width = struct.unpack_from(">HH", image, position + 5)
+            return width, height
+        position += 2 + int.from_bytes(image[position + 2 : position + 4], "big")
+    return None
+
+
+def _jpeg2000_size(image: bytes) -> tuple[int, int] | None:
+    start = image.find(_SIGNATURES[2][0])
+    if start < 0 or len(image) < start + 24:
+        return None
+    width, height, left, top = struct.unpack_from(">IIII", image, start + 8)
+    return (width - left, height - top) if width > left and height > top else (0, 0)
 
 
 def image_format(image: bytes) -> PortraitFormat:

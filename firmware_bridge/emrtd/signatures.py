@@ -141,24 +141,37 @@ def verify(
     Raises:
         DocumentError: `document.malformed` for keys and algorithms that cannot be judged.
     """
-    oid = algorithm["algorithm"].dotted
+    try:
+        if info["algorithm"]["algorithm"].native == "ec":
+            return _verify_elliptic(info, algorithm, signature, message, digest)
+        return _verify_rsa(info, algorithm, signature, message, digest)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        raise unsupported("a key or an algorithm that cannot be parsed") from error
+
+
+def _verify_rsa(
+    info: keys.PublicKeyInfo,
+    algorithm: algos.SignedDigestAlgorithm,
+    signature: bytes,
+    message: bytes,
+    named: str | None,
+) -> bool:
     kind = info["algorithm"]["algorithm"].native
-    if kind == "ec":
-        name = _PLAIN_ECDSA.get(oid) or _named_digest(algorithm, digest)
-        return _verify_elliptic(info, name, signature, message, plain=oid in _PLAIN_ECDSA)
     if kind not in {"rsa", "rsassa_pss"}:
         raise unsupported(f"public key algorithm {kind} is not supported")
     key = rsa_key(info)
+    if algorithm["algorithm"].native == "rsassa_pss":
+        parameters = algorithm["parameters"]
+        if not isinstance(parameters, algos.RSASSAPSSParams):
+            parameters = algos.RSASSAPSSParams()
+        name = hash_name(parameters["hash_algorithm"])
+        mask_name = hash_name(parameters["mask_gen_algorithm"]["parameters"])
+        scheme: padding.AsymmetricPadding = padding.PSS(
+            padding.MGF1(_HASHES[mask_name]()), int(parameters["salt_length"].native)
+        )
+    else:
+        name, scheme = _named_digest(algorithm, named), padding.PKCS1v15()
     try:
-        if algorithm["algorithm"].native == "rsassa_pss":
-            parameters = algorithm["parameters"]
-            name = hash_name(parameters["hash_algorithm"])
-            mask_name = hash_name(parameters["mask_gen_algorithm"]["parameters"])
-            scheme: padding.AsymmetricPadding = padding.PSS(
-                padding.MGF1(_HASHES[mask_name]()), int(parameters["salt_length"].native)
-            )
-        else:
-            name, scheme = _named_digest(algorithm, digest), padding.PKCS1v15()
         key.verify(signature, message, scheme, _HASHES[name]())
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
@@ -175,13 +188,20 @@ def _named_digest(algorithm: algos.SignedDigestAlgorithm, digest: str | None) ->
     return str(name)
 
 
-def _verify_elliptic(info: keys.PublicKeyInfo, name: str, signature: bytes, message: bytes, *, plain: bool) -> bool:
+def _verify_elliptic(
+    info: keys.PublicKeyInfo,
+    algorithm: algos.SignedDigestAlgorithm,
+    signature: bytes,
+    message: bytes,
+    named: str | None,
+) -> bool:
     curve, point = elliptic_point(info)
+    plain = _PLAIN_ECDSA.get(algorithm["algorithm"].dotted)
     try:
         pair = split_plain(signature) if plain else utils.decode_dss_signature(signature)
     except ValueError:
         return False
-    return verify_point(curve, point, name, pair, message)
+    return verify_point(curve, point, plain or _named_digest(algorithm, named), pair, message)
 
 
 def split_plain(signature: bytes) -> tuple[int, int]:

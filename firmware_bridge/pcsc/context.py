@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from smartcard import scard
@@ -110,6 +111,11 @@ def list_readers() -> list[str]:
         return context.readers()
     finally:
         context.close()
+
+
+def choose_reader(names: list[str], match: str) -> str | None:
+    """The first name that contains `match`, or fits it as a pattern with `*` and `?`."""
+    return next((name for name in names if match in name or fnmatchcase(name, match)), None)
 
 
 class Card:

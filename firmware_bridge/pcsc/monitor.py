@@ -11,7 +11,7 @@ import time
 from collections import deque
 
 from firmware_bridge.errors import BridgeError
-from firmware_bridge.pcsc.context import Context, State
+from firmware_bridge.pcsc.context import Context, State, choose_reader
 from firmware_bridge.reader import EventKind
 
 MIN_BACKOFF, MAX_BACKOFF = 0.1, 2.0
@@ -21,7 +21,7 @@ _COUNTER_SHIFT = 16
 
 
 class Monitor:
-    """Events of the first reader whose name contains `match`."""
+    """Events of the first reader that `choose_reader` finds for `match`."""
 
     def __init__(self, match: str = "") -> None:
         self._match = match
@@ -74,7 +74,7 @@ class Monitor:
             self._changed(states[str(self.reader)])
 
     def _find(self, context: Context) -> bool:
-        self.reader = next((name for name in context.readers() if self._match in name), None)
+        self.reader = choose_reader(context.readers(), self._match)
         if self.reader is None:
             return False
         self._raw, self._present, self._backoff = 0, False, MIN_BACKOFF

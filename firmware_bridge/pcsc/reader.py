@@ -10,7 +10,7 @@ from firmware_bridge.document import Document
 from firmware_bridge.emrtd.reading import read_chip
 from firmware_bridge.emrtd.trust import TrustStore
 from firmware_bridge.errors import BridgeError, Code, DocumentError, ReaderError
-from firmware_bridge.pcsc.context import Card, Context
+from firmware_bridge.pcsc.context import Card, Context, choose_reader
 from firmware_bridge.pcsc.monitor import Monitor
 from firmware_bridge.pcsc.worker import Worker
 from firmware_bridge.reader import ReaderEvent, ReadRequest
@@ -41,7 +41,7 @@ class PcscReader:
 
         Args:
             store: the CSCA certificates to believe.
-            match: a part of the PC/SC reader's name; the empty string takes the first.
+            match: a part of the PC/SC reader's name, or a pattern with `*`; the empty string takes the first.
             name: the reader's name in settings and events.
             exclusive: keep other programs off the card; where that is refused, a transaction does.
             silence: seconds without an answer after which a card counts as silent.
@@ -107,7 +107,7 @@ class _Session:
     def open(self) -> Card:
         """Connect to the card."""
         self._context = Context()
-        reader = next((name for name in self._context.readers() if self._match in name), None)
+        reader = choose_reader(self._context.readers(), self._match)
         if reader is None:
             raise ReaderError(Code.READER_GONE, "no reader of that name is connected")
         self._card = Card(self._context, reader, exclusive=self._exclusive)
