@@ -9,13 +9,15 @@ from typing import Any
 
 from agent import __version__, parts, upkeep
 from agent.biometrics.camera.source import FrameSource
-from agent.configuration.schema import CameraSettings, ReaderSettings, Settings, SimulatedSettings
+from agent.configuration.schema import CameraSettings, Kiosk, ReaderSettings, Settings, SimulatedSettings
 from agent.health import events
 from agent.health.heartbeat import Heartbeat, Heartbeats
 from agent.health.metrics import Metrics, MetricsServer
 from agent.health.notify import Notifier
 from agent.health.state import PartStates
 from agent.health.watchdog import Restart, Watchdog
+from agent.kiosk.server import KioskServer
+from agent.operator_desk import OperatorDesk, pin_hash
 from agent.reporting import Reporting
 from agent.terminal import Terminal
 from agent.transport.issuer_client import IssuerClient, mqtt_link
@@ -103,6 +105,11 @@ async def running(settings: Settings, *, frames: Callable[[], FrameSource] | Non
             telemetry=settings.health.telemetry,
             audit_head=lambda: outcomes.head,
         )
+        desk = OperatorDesk(identity.terminal, settings, states, camera)
+        if settings.kiosk.enabled:
+            kiosk = _kiosk(settings.kiosk, screens, inputs, camera, desk)
+            await kiosk.start()
+            stack.push_async_callback(kiosk.close)
         if settings.health.metrics_port is not None:
             stack.callback(MetricsServer(metrics, settings.health.metrics_port).close)
 
@@ -116,6 +123,7 @@ async def running(settings: Settings, *, frames: Callable[[], FrameSource] | Non
             ("camera", upkeep.watch_camera(camera, states, beats["camera"].beat)),
             ("broker", upkeep.watch_link(link, client, identity.terminal, states, beats["broker"].beat)),
             ("reporter", reporter.run()),
+            ("desk", desk.follow(outcomes.watch())),
             ("watchdog", watchdog.run()),
         ):
             stack.push_async_callback(_end, _begin(name, life))
@@ -157,6 +165,18 @@ def _restarts(settings: Settings, readers: list[Reader], camera: Camera, link: M
         "camera": renew_camera,
         "broker": renew_link,
     }
+
+
+def _kiosk(settings: Kiosk, screens: Screens, inputs: Inputs, camera: Camera, desk: OperatorDesk) -> KioskServer:
+    return KioskServer(
+        screens,
+        inputs,
+        camera.preview.newest,
+        desk,
+        port=settings.port,
+        language=settings.language,
+        pin_hash=pin_hash(settings.operator_pin_file),
+    )
 
 
 def _frames(settings: CameraSettings, screens: Screens) -> Callable[[], FrameSource]:

@@ -79,15 +79,20 @@ class Camera:
         with self._busy():
             return await self.worker.call(timeout, self._compare, probe, portrait)
 
-    async def look(self) -> None:
-        """Take one frame while nobody is served; a camera that had gone is opened again.
+    async def look(self, *, preview: bool = False) -> None:
+        """Take one frame while nobody is served, for the preview if asked; a camera that had gone is opened again.
 
         Raises:
             CameraError: it delivers no frames.
             TimeoutError, WorkerStuckError: it hangs.
         """
         if not self._serving:
-            await self.worker.call(FRAME_TIMEOUT + OPEN_TIMEOUT, self._look)
+            await self.worker.call(FRAME_TIMEOUT + OPEN_TIMEOUT, self._look, preview)
+
+    def forget_preview(self) -> None:
+        """Drop the picture, unless somebody is being served."""
+        if not self._serving:
+            self.preview.clear()
 
     def renew(self) -> None:
         """Go on in a new thread with a new source: the old thread hangs in its device and is left behind."""
@@ -108,10 +113,12 @@ class Camera:
         finally:
             self._serving -= 1
 
-    def _look(self) -> None:
+    def _look(self, preview: bool) -> None:
         source, _pipeline = self._opened()
         try:
-            source.read(FRAME_TIMEOUT)
+            frame = source.read(FRAME_TIMEOUT)
+            if preview:
+                self.preview.offer(frame)
         except Exception:
             source.close()
             self._source = None

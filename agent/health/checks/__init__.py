@@ -26,8 +26,8 @@ def checks(path: Path, *, runtime: Path = RUNTIME) -> list[Check]:
     return checks_of(settings, path, runtime=runtime)
 
 
-def checks_of(settings: Settings, path: Path, *, runtime: Path = RUNTIME) -> list[Check]:
-    """Every check for `settings`, as read from `path`."""
+def checks_of(settings: Settings, path: Path | None, *, runtime: Path = RUNTIME) -> list[Check]:
+    """Every check for `settings`, as read from `path` (None when they came from elsewhere)."""
     return [
         Check("settings", "Settings", lambda: _settings(settings, path)),
         *station.files(settings, path),
@@ -40,6 +40,6 @@ def checks_of(settings: Settings, path: Path, *, runtime: Path = RUNTIME) -> lis
     ]
 
 
-def _settings(settings: Settings, path: Path) -> Finding:
+def _settings(settings: Settings, path: Path | None) -> Finding:
     readers = ", ".join(reader.name for reader in settings.readers) or "none"
-    return passed(f"{path}: readers {readers}; camera {settings.camera.type}")
+    return passed(f"{path or 'in use'}: readers {readers}; camera {settings.camera.type}")

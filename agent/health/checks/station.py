@@ -31,7 +31,7 @@ def machine() -> list[Check]:
     ]
 
 
-def files(settings: Settings, path: Path) -> list[Check]:
+def files(settings: Settings, path: Path | None) -> list[Check]:
     """Modes and owners of what must not be read or written by others."""
     return [Check("files", "File modes and owners", lambda: _files(settings, path))]
 
@@ -46,11 +46,11 @@ def state(settings: Settings) -> list[Check]:
     ]
 
 
-def _files(settings: Settings, path: Path) -> Finding:
+def _files(settings: Settings, path: Path | None) -> Finding:
     limit = "secrets only for their owner; settings writable by nobody else"
     secrets = list(_secrets(settings))
     wrong = [f"{secret} can be read by others" for secret in secrets if secret.stat().st_mode & 0o077]
-    if path.stat().st_mode & stat.S_IWOTH:
+    if path is not None and path.stat().st_mode & stat.S_IWOTH:
         wrong.append(f"{path} can be written by everybody")
     if wrong:
         return failed("; ".join(wrong), limit, "chmod 600 the secrets and chmod o-w the settings.")
