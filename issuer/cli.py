@@ -13,7 +13,7 @@ from rich.table import Table
 
 from agent.wire.evidence import EvidenceRecord
 from issuer import broker as broker_module
-from issuer import pki, policy, store
+from issuer import enrolment, pki, policy, store
 from issuer.config_cli import config
 from issuer.errors import IssuerError
 from issuer.events import EventStore
@@ -82,6 +82,35 @@ def quickstart(folder: Path, name: str, terminal: str, port: int, user: str, kee
 def enroll(folder: Path, terminal: str, database: str) -> None:
     """Make the device folder of TERMINAL, keys included (for development; in the field: `renzheng provision`)."""
     click.echo(pki.enroll(Layout(folder), terminal, database=database))
+
+
+@main.command()
+@_FOLDER
+@click.argument("terminal")
+@click.option("--hours", type=click.IntRange(1, 24 * 30), default=24, show_default=True, help="How long it is valid.")
+@_DATABASE
+def code(folder: Path, terminal: str, hours: int, database: str) -> None:
+    """Print a one-time code with which a machine becomes TERMINAL: `renzheng provision --code`."""
+    layout = Layout(folder)
+    with store.opened(database or store.sqlite_url(layout.database)) as engine:
+        click.echo(enrolment.new_code(layout, engine, terminal, hours * 3600))
+
+
+@main.command("provisioning")
+@_FOLDER
+@click.option("--port", type=click.IntRange(1, 65535), required=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@_DATABASE
+def serve_provisioning(folder: Path, port: int, host: str, database: str) -> None:
+    """Serve enrolment and renewal over HTTPS. SIGTERM and SIGINT end it."""
+    from aiohttp import web
+
+    from issuer import provisioning
+
+    layout = Layout(folder)
+    with store.opened(database or store.sqlite_url(layout.database)) as engine:
+        app = provisioning.application(layout, engine)
+        web.run_app(app, host=host, port=port, ssl_context=provisioning.tls_context(layout), print=None)
 
 
 @main.command()

@@ -30,7 +30,7 @@ class Layout:
         return self.root / "authority" / name
 
     def key(self, name: str) -> Path:
-        """The issuer's key `signing`, `sealing` or `mqtt`, without suffix."""
+        """The issuer's key `signing`, `sealing`, `mqtt` or `provisioning`, without suffix."""
         return self.root / "keys" / name
 
     def terminal(self, terminal: str) -> Path:

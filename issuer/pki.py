@@ -45,11 +45,11 @@ def create(root: Path, name: str, hosts: tuple[str, ...] = ("localhost", "127.0.
         key = certificates.new_key()
         leaf = certificates.issue(authority_, subject, key.public_key(), usage)
         certificates.save(layout.key(key_name), key, [leaf])
-    key = certificates.new_key()
-    server = certificates.issue(
-        transport, Subject(hosts[0], hosts=hosts), key.public_key(), ExtendedKeyUsageOID.SERVER_AUTH
-    )
-    certificates.save(layout.broker / "server", key, [server])
+    for path in (layout.broker / "server", layout.key("provisioning")):
+        key = certificates.new_key()
+        subject = Subject(hosts[0], hosts=hosts)
+        server = certificates.issue(transport, subject, key.public_key(), ExtendedKeyUsageOID.SERVER_AUTH)
+        certificates.save(path, key, [server])
     certificates.save(layout.broker / "client-ca", None, [transport.certificate])
     policy.write_default(layout.policy, name)
     return layout
@@ -91,6 +91,7 @@ def trust_files(layout: Layout) -> dict[str, bytes]:
         "broker-ca.pem": layout.authority("transport").with_suffix(".pem").read_bytes(),
         "issuer-signing.pem": layout.key("signing").with_suffix(".pem").read_bytes(),
         "evidence-ca.pem": layout.authority("evidence").with_suffix(".pem").read_bytes(),
+        "provisioning.pem": layout.key("provisioning").with_suffix(".pem").read_bytes(),
         "issuer-sealing.pem": layout.key("sealing").with_suffix(".pem").read_bytes(),
     }
 

@@ -58,6 +58,15 @@ DECISIONS = sa.Table(
     sa.Column("decision", sa.LargeBinary, nullable=False),
     sa.Column("holder", sa.JSON, nullable=False),
 )
+#: One-time codes of enrolment, by the digest of their secret.
+CODES = sa.Table(
+    "codes",
+    _METADATA,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("terminal", sa.String(64), nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("used_at", sa.BigInteger),
+)
 REFUSALS = sa.Table(
     "refusals",
     _METADATA,
@@ -124,6 +133,28 @@ def add_key(engine: Engine, terminal: str, thumbprint: str) -> None:
     """Enter a device key of a terminal; its counter starts anew."""
     with engine.begin() as connection:
         connection.execute(KEYS.insert().values(thumbprint=thumbprint, terminal=terminal, counter=0))
+
+
+def ueid_of(engine: Engine, terminal: str) -> bytes | None:
+    """The UEID of a terminal; None when it is not enrolled."""
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(TERMINALS.c.ueid).where(TERMINALS.c.terminal == terminal)).scalar()
+    return None if found is None else bytes(found)
+
+
+def add_code(engine: Engine, digest: str, terminal: str, expires_at: int) -> None:
+    """Enter a one-time code."""
+    with engine.begin() as connection:
+        connection.execute(CODES.insert().values(digest=digest, terminal=terminal, expires_at=expires_at))
+
+
+def use_code(engine: Engine, digest: str, now: int) -> str | None:
+    """The terminal that a code was made for, once; None when it is unknown, expired or used."""
+    statement = CODES.update().where(CODES.c.digest == digest, CODES.c.used_at.is_(None), CODES.c.expires_at >= now)
+    with engine.begin() as connection:
+        if connection.execute(statement.values(used_at=now)).rowcount != 1:
+            return None
+        return str(connection.execute(sa.select(CODES.c.terminal).where(CODES.c.digest == digest)).scalar_one())
 
 
 def revoke(engine: Engine, terminal: str) -> bool:

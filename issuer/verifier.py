@@ -32,6 +32,11 @@ _LOG = logging.getLogger(__name__)
 REQUEST_ID_SIZE = 16
 
 
+def certificate_time(now: float) -> datetime:
+    """The moment `now` (seconds since 1970) as certificates have it."""
+    return datetime.fromtimestamp(now, UTC)
+
+
 class _RefusedError(Exception):
     """A request that does not reach the policy."""
 
@@ -178,4 +183,4 @@ class Verifier:
         )
 
     def _time(self) -> datetime:
-        return datetime.fromtimestamp(self._now(), UTC)
+        return certificate_time(self._now())

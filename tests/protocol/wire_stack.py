@@ -60,7 +60,7 @@ class Stack:
             rules.write(self.extra_rules)
         with (self.root / "broker.log").open("ab") as log:
             self.broker = subprocess.Popen([MOSQUITTO, "-c", configuration], stdout=log, stderr=log)
-        _until(lambda: _listens(self.port), self.root / "broker.log")
+        _until(lambda: listens(self.port), self.root / "broker.log")
 
     def start_issuer(self) -> None:
         path = self.root / "issuer.log"
@@ -192,7 +192,7 @@ def _until(ready: Callable[[], bool], log: Path, seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.2):
         return True
     return False

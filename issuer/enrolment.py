@@ -1,0 +1,108 @@
+"""Enrolment at the issuer: one-time codes, certification requests in, certificates out."""
+
+import base64
+import hashlib
+import secrets
+import time
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from sqlalchemy.engine import Engine
+
+from agent.wire import chain, cose
+from agent.wire.chain import EVIDENCE
+from agent.wire.enrolment import PIN_SIZE, RENEWAL_LIMIT, SECRET_SIZE, Renewal, renewal_context
+from agent.wire.errors import WireError
+from agent.wire.keys import PublicKey, algorithm_of, thumbprint
+from issuer import certificates, pki, store
+from issuer.certificates import Subject
+from issuer.errors import IssuerError
+from issuer.layout import Layout
+from issuer.verifier import certificate_time
+
+_GROUP = 4
+
+
+def new_code(layout: Layout, engine: Engine, terminal: str, lifetime: int) -> str:
+    """A one-time code for `terminal`, valid for `lifetime` seconds; only its digest is kept.
+
+    Raises:
+        IssuerError: the name cannot be used.
+    """
+    pki.check_name(terminal)
+    secret = secrets.token_bytes(SECRET_SIZE)
+    store.add_code(engine, _digest(secret), terminal, int(time.time()) + lifetime)
+    server = certificates.load_certificate(layout.key("provisioning")).public_bytes(Encoding.DER)
+    letters = base64.b32encode(secret + hashlib.sha256(server).digest()[:PIN_SIZE]).decode()
+    return "-".join(letters[start : start + _GROUP] for start in range(0, len(letters), _GROUP))
+
+
+def enrol(layout: Layout, engine: Engine, secret: bytes, device: bytes, tls: bytes) -> dict[str, str]:
+    """Certificates for the keys of the requests `device` and `tls` (PEM), and the anchors, by file name.
+
+    The code is used up only by requests that hold. A terminal that enrols again gets a new key beside its old ones.
+
+    Raises:
+        IssuerError: a request that does not hold, or a code that is unknown, expired or used.
+    """
+    device_key, tls_key = _key(device), _key(tls)
+    terminal = store.use_code(engine, _digest(secret), int(time.time()))
+    if terminal is None:
+        raise IssuerError("the code is unknown, expired or used: ask for a new one")
+    ueid = store.ueid_of(engine, terminal)
+    if ueid is None:
+        ueid = pki.new_ueid()
+        store.add_terminal(engine, terminal, ueid)
+    store.add_key(engine, terminal, thumbprint(device_key).hex())
+    issued = _issue(layout, terminal, ueid, device_key, tls_key)
+    anchors = {f"trust/{name}": content.decode("ascii") for name, content in pki.trust_files(layout).items()}
+    return issued | anchors
+
+
+def renew(layout: Layout, engine: Engine, issuer: str, signed: bytes) -> dict[str, str]:
+    """New certificates for a terminal that asks with its device key, by file name.
+
+    Raises:
+        IssuerError: an unknown or revoked key, or a request that does not hold.
+    """
+    try:
+        authority = certificates.load_certificate(layout.authority("evidence"))
+        leads = cose.inspect(signed, limit=RENEWAL_LIMIT).chain
+        who = chain.attester(leads, [authority], at=certificate_time(time.time()))
+        context = renewal_context(issuer, who.terminal)
+        renewal = Renewal.decode(cose.verify(signed, who.public_key, context, limit=RENEWAL_LIMIT), limit=RENEWAL_LIMIT)
+    except WireError as error:
+        raise IssuerError(f"the renewal does not hold: {error}") from error
+    state = store.key_state(engine, thumbprint(who.public_key).hex())
+    if state is None or state.revoked or state.terminal != who.terminal or renewal.terminal != who.terminal:
+        raise IssuerError("the device key is not enrolled, or revoked")
+    return _issue(layout, who.terminal, who.ueid, who.public_key, _key(renewal.tls_request))
+
+
+def _issue(layout: Layout, terminal: str, ueid: bytes, device: PublicKey, tls: PublicKey) -> dict[str, str]:
+    evidence = certificates.load_authority(layout.authority("evidence"))
+    transport = certificates.load_authority(layout.authority("transport"))
+    issued = {
+        "device.pem": certificates.issue(evidence, Subject(terminal, ueid.hex()), device, EVIDENCE),
+        "tls.pem": certificates.issue(transport, Subject(terminal), tls, ExtendedKeyUsageOID.CLIENT_AUTH),
+    }
+    return {name: certificate.public_bytes(Encoding.PEM).decode("ascii") for name, certificate in issued.items()}
+
+
+def _key(request: bytes) -> PublicKey:
+    """The public key of a request whose signature holds; whatever else it asks for is not looked at."""
+    try:
+        parsed = x509.load_pem_x509_csr(request)
+        holds = parsed.is_signature_valid
+        key = parsed.public_key()
+        algorithm_of(key)
+    except (ValueError, TypeError, WireError) as error:
+        raise IssuerError("not a certification request for P-256 or Ed25519") from error
+    if not holds:
+        raise IssuerError("the certification request is not signed by its key")
+    return key  # type: ignore[return-value]  # algorithm_of refused every other key
+
+
+def _digest(secret: bytes) -> str:
+    return hashlib.sha256(secret).hexdigest()
