@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from agent.verification.outcome import Outcome
 
@@ -16,15 +17,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One thing to show. `expected` are the outcomes that agree with it, in the words of `told`."""
+    """One thing to show. `expected` is the outcome that agrees with it, in the words of `told`; `*` stands for any."""
 
     title: str
-    expected: tuple[str, ...]
+    expected: str
     play: Callable[[], Awaitable[Seen]]
 
     def agrees(self, seen: Seen) -> bool:
         """Whether what was seen is what was expected."""
-        return seen.text in self.expected
+        return fnmatchcase(seen.text, self.expected)
 
 
 def told(outcome: Outcome) -> str:

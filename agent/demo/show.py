@@ -80,8 +80,7 @@ def outcomes(scenarios: Sequence[Scenario], seen: Sequence[Seen]) -> Table:
         table.add_column(heading)
     for scenario, one in zip(scenarios, seen, strict=False):
         agrees = scenario.agrees(one)
-        expected = " or ".join(scenario.expected)
-        table.add_row(scenario.title, expected, one.text, "[green]✓[/]" if agrees else "[red]✗[/]")
+        table.add_row(scenario.title, scenario.expected, one.text, "[green]✓[/]" if agrees else "[red]✗[/]")
     return table
 
 
