@@ -14,6 +14,7 @@ from rich.table import Table
 from agent.wire.evidence import EvidenceRecord
 from issuer import broker as broker_module
 from issuer import enrolment, pki, policy, store
+from issuer.command_cli import command
 from issuer.config_cli import config
 from issuer.errors import IssuerError
 from issuer.events import EventStore
@@ -193,6 +194,7 @@ def show(folder: Path, database: str, as_json: bool) -> None:
 
 
 main.add_command(config)
+main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,83 @@
+"""Which commands were accepted, and which of them have ended: on disk before the command begins.
+
+So a command that arrives twice is done once, also when the first ended this process. Identifiers are kept for longer
+than any command lives; only so many are accepted in that time.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agent.configuration import store_files
+from agent.failures import RenzhengError
+from agent.wire.commands import MAX_LIFETIME
+
+_LIMIT = 512 * 1024
+#: Accepted commands that can still be repeated; more in that time are refused.
+_MOST = 1000
+
+
+class _Accepted(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    command_id: str
+    name: str
+    #: The issuer's time when it was accepted.
+    at: int
+    ended: bool = False
+    ends_process: bool = False
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accepted: tuple[_Accepted, ...] = ()
+
+
+class CommandJournal:
+    """The journal at `path`; every change is on the disk when its method returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._accepted = {entry.command_id: entry for entry in self._read().accepted}
+
+    def accept(self, command_id: bytes, name: str, *, now: int, ends_process: bool) -> None:
+        """Write down that the command is about to be done.
+
+        Raises:
+            RenzhengError: `command.repeated`, `command.too_many`, or `command.disk`; it must not be done.
+        """
+        if command_id.hex() in self._accepted:
+            raise RenzhengError("command.repeated", "this command was accepted before")
+        kept = {key: entry for key, entry in self._accepted.items() if entry.at > now - 2 * MAX_LIFETIME}
+        if len(kept) >= _MOST:
+            raise RenzhengError("command.too_many", f"{_MOST} commands were accepted lately")
+        kept[command_id.hex()] = _Accepted(command_id=command_id.hex(), name=name, at=now, ends_process=ends_process)
+        self._write(kept)
+
+    def end(self, command_id: bytes) -> None:
+        """Write down that the command has ended and that its result is on its way."""
+        entry = self._accepted[command_id.hex()]
+        self._write({**self._accepted, entry.command_id: entry.model_copy(update={"ended": True})})
+
+    def unfinished(self) -> list[tuple[bytes, str, bool]]:
+        """Identifier, name and `ends_process` of what the last process accepted and never ended."""
+        return [
+            (bytes.fromhex(entry.command_id), entry.name, entry.ends_process)
+            for entry in self._accepted.values()
+            if not entry.ended
+        ]
+
+    def _read(self) -> _File:
+        try:
+            content = store_files.read(self._path, limit=_LIMIT)
+            return _File() if content is None else _File.model_validate_json(content)
+        except (OSError, ValidationError) as error:
+            raise RenzhengError("command.disk", f"{self._path} cannot be used") from error
+
+    def _write(self, accepted: dict[str, _Accepted]) -> None:
+        try:
+            store_files.write(self._path, _File(accepted=tuple(accepted.values())).model_dump_json().encode())
+        except OSError as error:
+            raise RenzhengError("command.disk", f"{self._path}: {error.strerror or error}") from error
+        self._accepted = accepted
