@@ -108,7 +108,7 @@ class ModelEntry(Section):
     licence: str
     source: Origin | None = None
     quantization: str
-    #: Worst and mean cosine between this file's outputs and the float model's, on faces; absent if it is the original.
+    #: The worst cosine between this file's outputs and the float model's, on faces; absent if it is the original.
     cosine_to_float: float | None = Field(default=None, ge=-1, le=1)
     #: Views of a frame of the camera, of which many come, and of a picture that comes once (embedding only).
     live_views: tuple[View, ...] = (View.POINTS,)

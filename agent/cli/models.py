@@ -89,7 +89,7 @@ def evaluate(
 @models.command("evaluate-pad")
 @click.option("--samples", type=existing, required=True, help="CSV with columns path,label[,subject,clip].")
 @click.option("--out", type=folder, required=True, help="Folder for report.json, report.md and det.png.")
-@click.option("--threshold", type=float, help="Score from which an attack is called.  [default: the shipped 0.5]")
+@click.option("--threshold", type=float, help="Score from which an attack is called.  [default: 0.988]")
 @bundle_option
 @limit_option
 @jobs_option

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from agent.biometrics.bundle import ModelBundle
+from agent.biometrics.passive import ATTACK_FROM
 from agent.evaluation.cache import cache_folder
 from agent.evaluation.faces import embed_files
 from agent.evaluation.pad import pad_curves, pad_lines, report_on_presentations
@@ -12,9 +13,6 @@ from agent.evaluation.report import heading, open_folder, verification_lines, wr
 from agent.evaluation.samples import read_pairs, read_pictures, read_presentations
 from agent.evaluation.verification import report_on_images, report_on_pairs
 from agent.evaluation.workers import Progress
-
-#: A score from which the passive evidence speaks of an attack, unless the site calibrated its camera.
-DEFAULT_PASSIVE_THRESHOLD = 0.5
 
 
 def evaluate_pairs(
@@ -82,7 +80,7 @@ def evaluate_presentations(
     presentations = read_presentations(table, limit)
     open_folder(out)
     scores = score_presentations(presentations, folder, cache_folder() if cache else None, jobs, progress)
-    report = report_on_presentations(scores, DEFAULT_PASSIVE_THRESHOLD if threshold is None else threshold)
+    report = report_on_presentations(scores, ATTACK_FROM if threshold is None else threshold)
     lines = pad_lines(report)
     draw_pad_det(pad_curves(scores), out / "det.png")
     write(out, heading(bundle, "evaluate-pad", table) | report, lines)
