@@ -36,7 +36,7 @@ class KioskServer:
     Args:
         screens: what to show.
         inputs: where typed keys and the wish to stop go.
-        preview: the newest small JPEG of the camera, or None while no session runs; asked only while a face is wanted.
+        preview: the newest small picture of the camera as JPEG, mirrored, or None; asked only while a face is wanted.
         operator: facts for the operator page.
         port: 0 takes a free one, see `port`.
         language: code of the language that the page starts with.
@@ -108,6 +108,11 @@ class KioskServer:
         self._board.close()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @property
+    def pages(self) -> int:
+        """How many pages are open; 0 means that nobody can see the terminal."""
+        return self._board.pages
 
     def _routes(self) -> list[web.RouteDef]:
         return [
