@@ -9,7 +9,6 @@ persons are the three shipped portraits. What this proves and what it does not: 
 import csv
 import json
 import math
-import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -30,7 +29,7 @@ from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.simulator import portraits
 from agent.biometrics.simulator.actors import Actor, Holder, Swap
 from agent.biometrics.simulator.attacks import Injected, Paper, Print, Replay, record
-from agent.biometrics.simulator.attempt import attempt
+from agent.biometrics.simulator.attempt import attempt, seeded
 from agent.biometrics.simulator.motion import Habits, Mover
 from agent.biometrics.simulator.person import Person
 from agent.biometrics.simulator.scene import Light, Studio
@@ -38,11 +37,6 @@ from agent.biometrics.simulator.texture import Portrait
 from agent.biometrics.types import Guidance, LivenessVerdict
 
 Trace = list[tuple[float, float, float]]
-
-
-def seeded(seed: int) -> random.Random:
-    """Choices that repeat themselves: a simulation, no secret."""
-    return random.Random(seed)  # noqa: S311
 
 
 # ---- Angles only: thousands of attempts against the state machine, no pixels ----

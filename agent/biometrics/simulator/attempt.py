@@ -23,6 +23,11 @@ class Attempt:
     prompts: tuple[tuple[float, Guidance], ...]
 
 
+def seeded(seed: int) -> random.Random:
+    """Choices that repeat themselves: for simulations, where nothing is secret."""
+    return random.Random(seed)  # noqa: S311
+
+
 def attempt(
     pipeline: FacePipeline,
     actor: Actor,
@@ -34,7 +39,7 @@ def attempt(
     challenge: Challenge | None = None,
 ) -> Attempt:
     """Lead `actor` through a challenge drawn from `seed`; the same arguments give the same attempt."""
-    drawn = challenge or draw(policy, rng=random.Random(seed))  # noqa: S311 (a simulation that repeats itself)
+    drawn = challenge or draw(policy, rng=seeded(seed))
     camera = SimulatedCamera(actor, rate=rate, studio=Studio(seed=seed), light=light, virtual=True, clock=lambda: 0.0)
     session = FaceSession(pipeline, policy, drawn, now=0.0)
     prompts: list[tuple[float, Guidance]] = []
