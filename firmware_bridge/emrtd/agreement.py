@@ -5,7 +5,7 @@ An element is a `Point` or an `int`; `generator` is None for the standard one (I
 
 from typing import Generic, Protocol, TypeVar
 
-from firmware_bridge.emrtd import curves
+from firmware_bridge.emrtd import curves, native_curves
 from firmware_bridge.emrtd.curves import Point
 from firmware_bridge.emrtd.domain_parameters import Curve, Group
 from firmware_bridge.errors import Code, DocumentError
@@ -34,8 +34,8 @@ class Agreement(Protocol, Generic[Element]):
     def decode(self, data: bytes) -> Element:
         """The inverse, validated. Raises `document.access`."""
 
-    def secret(self, element: Element) -> bytes:
-        """The shared secret that keys derive from."""
+    def secret(self, private: int, element: Element) -> bytes:
+        """The shared secret that keys derive from. Raises `document.access` for a neutral result."""
 
 
 class CurveAgreement:
@@ -68,9 +68,12 @@ class CurveAgreement:
         """See `Agreement.decode`."""
         return curves.decode(self.curve, data)
 
-    def secret(self, element: Point) -> bytes:
+    def secret(self, private: int, element: Point) -> bytes:
         """See `Agreement.secret`."""
-        return element.x.to_bytes(self.curve.size, "big")
+        x = native_curves.shared_x(self.curve, private % self.curve.n, element.x, element.y)
+        if x is None:
+            x = self.power(private, element).x
+        return x.to_bytes(self.curve.size, "big")
 
 
 class GroupAgreement:
@@ -110,9 +113,9 @@ class GroupAgreement:
             raise DocumentError(Code.DOCUMENT_ACCESS, "a public key outside the group")
         return element
 
-    def secret(self, element: int) -> bytes:
+    def secret(self, private: int, element: int) -> bytes:
         """See `Agreement.secret`."""
-        return self.encode(element)
+        return self.encode(self.power(private, element))
 
 
 AnyAgreement = CurveAgreement | GroupAgreement

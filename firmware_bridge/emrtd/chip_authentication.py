@@ -73,7 +73,7 @@ def establish(
     group, static = public_key(key)
     private, public = group.generate()
     encoded = group.encode(public)
-    secret = group.secret(group.power(private, static))
+    secret = group.secret(private, static)
     identifier = b"" if info.key_id is None else tlv.encode(0x84, _key_id(info.key_id))
     if info.cipher is CipherName.TRIPLE_DES:
         _demand(channel, Command(0x00, 0x22, 0x41, 0xA6, tlv.encode(0x91, encoded) + identifier))

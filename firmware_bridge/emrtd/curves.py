@@ -1,14 +1,16 @@
 """Arithmetic on the curves of ICAO Doc 9303-11: what PACE's mapping needs and no library offers.
 
 Generic mapping needs a whole point (both coordinates) and a generator of its own; OpenSSL's key agreement gives the
-first coordinate only and takes the standard generator. Integers of Python are not constant-time: every secret that
-comes here is ephemeral, made for one read and dropped after it.
+first coordinate only and takes the standard generator: `native_curves` gets the rest out of it. The three curves that
+OpenSSL's binding does not name (and P-224) are computed here, in Python's integers, which are not constant-time: every
+secret that comes here is ephemeral, made for one read and dropped after it.
 """
 
 import hashlib
 import secrets
 from typing import NamedTuple
 
+from firmware_bridge.emrtd import native_curves
 from firmware_bridge.emrtd.domain_parameters import Curve
 from firmware_bridge.errors import Code, DocumentError
 
@@ -162,7 +164,12 @@ def multiply(curve: Curve, scalar: int, point: Point) -> Point:
     Raises:
         DocumentError: `document.access` if the result is the point at infinity.
     """
-    return _affine(curve, _multiply(curve, scalar, point))
+    scalar %= curve.n
+    if (point.x, point.y) == (curve.gx, curve.gy):
+        found = native_curves.base_multiple(curve, scalar)
+    else:
+        found = native_curves.multiple(curve, scalar, point.x, point.y)
+    return Point(*found) if found is not None else _affine(curve, _multiply(curve, scalar, point))
 
 
 def multiply_add(curve: Curve, scalar: int, point: Point, addend: Point) -> Point:
@@ -171,7 +178,8 @@ def multiply_add(curve: Curve, scalar: int, point: Point, addend: Point) -> Poin
     Raises:
         DocumentError: `document.access` if the result is the point at infinity.
     """
-    return _affine(curve, _add(curve, _multiply(curve, scalar, point), (addend.x, addend.y, 1)))
+    product = multiply(curve, scalar, point)
+    return _affine(curve, _add(curve, (product.x, product.y, 1), (addend.x, addend.y, 1)))
 
 
 def random_scalar(order: int) -> int:

@@ -92,7 +92,7 @@ def establish(channel: Channel, info: PaceInfo, key: AccessKey) -> PaceResult:
     chip_public = group.decode(_step(channel, tlv.encode(_EPHEMERAL, group.encode(public)), _EPHEMERAL_CHIP))
     if chip_public == public:
         raise DocumentError(Code.DOCUMENT_ACCESS, "the chip sent the terminal's own public key back")
-    suite = keys.suite(group.secret(group.power(private, chip_public)), info.cipher)
+    suite = keys.suite(group.secret(private, chip_public), info.cipher)
     own_token = tlv.encode(_TOKEN, token(suite, info, group, chip_public))
     answer = _exchange(channel, Command(0x00, 0x86, 0x00, 0x00, _wrap(own_token), 256))
     if not bytes_eq(tlv.require(answer, _TOKEN_CHIP), token(suite, info, group, public)):

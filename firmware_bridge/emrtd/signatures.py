@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 from firmware_bridge.emrtd import curves
 from firmware_bridge.emrtd.domain_parameters import CURVES_BY_OID, Curve
+from firmware_bridge.emrtd.native_curves import NATIVE
 from firmware_bridge.errors import Code, DocumentError
 
 _HASHES: dict[str, type[hashes.HashAlgorithm]] = {
@@ -29,16 +30,6 @@ def digest(name: str) -> hashes.HashAlgorithm:
     return _HASHES[name]()
 
 
-_NATIVE_CURVES: dict[str, type[ec.EllipticCurve]] = {
-    "P-192": ec.SECP192R1,
-    "P-224": ec.SECP224R1,
-    "P-256": ec.SECP256R1,
-    "P-384": ec.SECP384R1,
-    "P-521": ec.SECP521R1,
-    "brainpoolP256r1": ec.BrainpoolP256R1,
-    "brainpoolP384r1": ec.BrainpoolP384R1,
-    "brainpoolP512r1": ec.BrainpoolP512R1,
-}
 _MAX_RSA_BITS = 8192
 #: ecdsa-plain-signatures of BSI TR-03111, 5.2.1.1: r and s side by side.
 _PLAIN_ECDSA = {
@@ -218,7 +209,7 @@ def split_plain(signature: bytes) -> tuple[int, int]:
 
 def verify_point(curve: Curve, point: curves.Point, name: str, pair: tuple[int, int], message: bytes) -> bool:
     """Whether (r, s) is an ECDSA signature over `message` with digest `name`."""
-    native = _NATIVE_CURVES.get(curve.name)
+    native = NATIVE.get(curve.name)
     if native is None:
         return curves.verify_ecdsa(curve, point, pair, hashlib.new(name, message, usedforsecurity=False).digest())
     try:

@@ -176,7 +176,7 @@ class Protocols:
         if tag == 0x83:
             private, state.public = state.group.generate(state.generator)
             state.peer = state.group.decode(value)
-            secret = state.group.secret(state.group.power(private, state.peer))
+            secret = state.group.secret(private, state.peer)
             state.suite = keys.suite(secret, state.info.cipher)
             return _reply(0x84, state.group.encode(state.public))
         return self._pace_finish(state, value)
@@ -221,7 +221,7 @@ class Protocols:
 
     def _agree(self, static: StaticKey, public: bytes) -> None:
         group: Agreement[Any] = static.group
-        secret = group.secret(group.power(static.private, group.decode(public)))
+        secret = group.secret(static.private, group.decode(public))
         self._next = Session(keys.suite(secret, static.cipher), 0)
 
     def _internal_authenticate(self, command: Command) -> Response:
