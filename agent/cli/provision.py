@@ -115,7 +115,7 @@ async def _connect_once(folder: Path, brokers: tuple[str, ...]) -> None:
     )
     link.start()
     try:
-        await link.wait_connected(15.0)
+        await link.wait_connected(5.0)
     finally:
         await link.stop()
 

@@ -12,7 +12,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -76,9 +76,11 @@ class MqttLink:
         self._down = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Future[None]] = set()
-        self._why = ""
+        self._why = self._told = ""
         self._code = "broker.unreachable"
         self._redirect: tuple[str, int] | None = None
+        #: Whether the newest connection was accepted before it ended.
+        self._stood = False
 
     @property
     def connected(self) -> bool:
@@ -179,16 +181,19 @@ class MqttLink:
             turn += 1
             try:
                 await self._live(host, port, context)
-                waits, turn = backoff.delays(), 0
             except TransportError as error:
                 self._tell(error)
+            # Two machines with one identity would throw each other out for ever: there the waits go on growing.
+            if self._stood and self._code != "broker.taken_over":
+                waits, turn = backoff.delays(), 0
             if self._redirect is None and turn % len(self._brokers) == 0:
                 await asyncio.sleep(next(waits))
 
-    async def _live(self, host: str, port: int, context: ssl.SSLContext) -> None:
-        """Connect, subscribe, and stay until the connection ends. Raises TransportError when it never stood."""
+    async def _live(self, host: str, port: int, context: ssl.SSLContext) -> NoReturn:
+        """Connect, subscribe, and stay until the connection ends; the TransportError says why it ended."""
         self._published, self._subscribed = acknowledgements = Acknowledgements(), Acknowledgements()
         self._down.clear()
+        self._stood = False
         accepted: asyncio.Future[tuple[ReasonCode, Properties | None]] = asyncio.get_running_loop().create_future()
         self._client = client = self._make_client(context, accepted)
         try:
@@ -202,23 +207,22 @@ class MqttLink:
             # A resumed session keeps the subscriptions of the software that made it; ours may be newer. Asking again
             # costs one packet and brings the retained messages that changed while we were away.
             await self._subscribe(client)
+            self._stood = True
             self._up.set()
-            await self._announce()
-            self._code, self._why = "broker.unreachable", ""
+            self._code, self._why, self._told = "broker.unreachable", "", ""
             self._on_state(True, f"{host}:{port}")
+            await self._announce()
             await self._down.wait()
         except TimeoutError:
             raise TransportError("broker.unreachable", f"{host}:{port} does not answer") from None
         finally:
-            was_up = self._up.is_set()
             self._up.clear()
             self._client = None
             for table in acknowledgements:
                 table.fail(TransportError("broker.unreachable", "the link to the broker broke"))
             client.disconnect()
             await asyncio.shield(asyncio.to_thread(client.loop_stop))
-        if was_up:
-            self._tell(TransportError(self._code, self._why or f"the connection to {host}:{port} ended"))
+        raise TransportError(self._code, self._why or f"the connection to {host}:{port} ended")
 
     def _make_client(
         self,
@@ -241,7 +245,9 @@ class MqttLink:
         # Small packets that wait for an answer: Nagle's algorithm would add 40 ms to each round trip.
         client.on_socket_open = _no_delay
         client.on_connect = lambda _c, _u, _f, reason, properties: post(_resolve, accepted, (reason, properties))
-        client.on_disconnect = lambda _c, _u, _flags, reason, properties: post(self._lost, client, reason, properties)
+        client.on_disconnect = lambda _c, _u, flags, reason, properties: post(
+            self._lost, client, reason if flags.is_disconnect_packet_from_server else None, properties
+        )
         client.on_publish = lambda _c, _u, mid, reason, _p: post(published.settle, mid, reason)
         client.on_subscribe = lambda _c, _u, mid, reasons, _p: post(subscribed.settle, mid, reasons)
         client.on_message = lambda _c, _u, message: post(self._arrived, _incoming(message))
@@ -281,12 +287,15 @@ class MqttLink:
 
     # ---- what the network thread posts ----
 
-    def _lost(self, client: paho.Client, reason: ReasonCode, properties: Properties | None) -> None:
+    def _lost(self, client: paho.Client, reason: ReasonCode | None, properties: Properties | None) -> None:
+        """The connection ended; `reason` is the broker's own, if it gave one."""
         if client is not self._client:
             return
-        self._why = f"the broker ended the connection: {reason}" if reason.value else "the connection ended"
-        self._code = "broker.taken_over" if reason.value == _TAKEN_OVER else "broker.unreachable"
-        self._follow(reason, properties)
+        self._code, self._why = "broker.unreachable", "the connection to the broker was lost"
+        if reason is not None:
+            self._why = f"the broker ended the connection: {reason}"
+            self._code = "broker.taken_over" if reason.value == _TAKEN_OVER else "broker.unreachable"
+            self._follow(reason, properties)
         self._published.fail(TransportError(self._code, self._why))
         self._subscribed.fail(TransportError(self._code, self._why))
         self._up.clear()
@@ -318,9 +327,12 @@ class MqttLink:
 
     def _tell(self, error: TransportError) -> None:
         text = str(error.args[0])
-        if (error.code, text) != (self._code, self._why) or self._why == "":
-            _LOG.warning("MQTT link down: %s", text)
         self._code, self._why = error.code, text
+        if text == self._told:
+            _LOG.debug("MQTT link still down: %s", text)
+            return
+        self._told = text
+        _LOG.warning("MQTT link down: %s", text)
         self._on_state(False, text)
 
 
