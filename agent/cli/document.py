@@ -137,4 +137,4 @@ def _section(console: Console, title: str, value: Any, depth: int = 0) -> None:
             _section(console, f"{title} {number}", inner, depth)
     elif value not in (None, "", []):
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        console.print(f"{indent}{title}: {shown}", markup=False, highlight=False)
+        console.print(f"{indent}{title}: {shown}", markup=False, highlight=False, soft_wrap=True)
