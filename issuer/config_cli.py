@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.wire import topics
-from agent.wire.configuration import DOCUMENT_LIMIT, REPORT, ChangeReport
+from agent.wire.configuration import DOCUMENT_LIMIT, MANIFEST_LIMIT, REPORT, ChangeReport
 from agent.wire.errors import WireError
 from issuer import config_outgoing, store
+from issuer.config_bundles import BundleFiles
 from issuer.errors import IssuerError
 from issuer.events import EventStore
 from issuer.layout import Layout
@@ -52,6 +53,30 @@ def publish(folder: Path, document: Path, terminals: tuple[str, ...], everybody:
             raise IssuerError("no terminal is enrolled: renzheng-issuer enroll FOLDER TERMINAL")
         config_outgoing.enter(engine, topics.CONFIGURATION, names, payload)
     click.echo(f"entered for {', '.join(names)}; see: renzheng-issuer config status {folder}")
+
+
+@config.command("publish-bundle")
+@_FOLDER
+@click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("terminals", nargs=-1, required=True)
+@click.option(
+    "--files",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the bundle's files, which the issuer then hands out over MQTT.",
+)
+@_DATABASE
+def publish_bundle(folder: Path, manifest: Path, terminals: tuple[str, ...], files: Path | None, database: str) -> None:
+    """Publish the signed MANIFEST of a model bundle (retained) to TERMINALS."""
+    payload = manifest.read_bytes()
+    if len(payload) > MANIFEST_LIMIT:
+        raise IssuerError(f"{manifest} is larger than the {MANIFEST_LIMIT} bytes that terminals take")
+    if files is not None:
+        held = BundleFiles(folder)
+        for path in sorted(path for path in files.iterdir() if path.is_file()):
+            click.echo(f"{held.add(path)}  {path.name}")
+    with store.opened(database or store.sqlite_url(Layout(folder).database)) as engine:
+        config_outgoing.enter(engine, topics.BUNDLE, list(terminals), payload)
+    click.echo(f"entered for {', '.join(terminals)}; see: renzheng-issuer config status {folder}")
 
 
 @config.command()

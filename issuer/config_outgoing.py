@@ -27,8 +27,8 @@ OUTGOING = sa.Table(
     sa.Column("published_at", sa.BigInteger),
 )
 
-#: `publish(topic, payload, retain)`: True when the broker has acknowledged it.
-Publish = Callable[[str, bytes, bool], bool]
+#: `publish(topic, payload, retain, seconds to live)`: True when the broker has acknowledged it. 0 seconds: for ever.
+Publish = Callable[[str, bytes, bool, int], bool]
 
 
 def prepare(engine: Engine) -> None:
@@ -70,8 +70,9 @@ def publish_waiting(engine: Engine, publish: Publish) -> int:
         rows = connection.execute(waiting).all()
     done = 0
     for row in rows:
-        expired = row.expires_at is not None and row.expires_at <= now
-        if not expired and not publish(row.topic, bytes(row.payload), row.retain):
+        life = 0 if row.expires_at is None else row.expires_at - now
+        expired = row.expires_at is not None and life <= 0
+        if not expired and not publish(row.topic, bytes(row.payload), row.retain, life):
             break
         with engine.begin() as connection:
             mine = OUTGOING.c.number == row.number

@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent.wire import topics
 from agent.wire.errors import WireError
 from issuer import config_outgoing, policy, store, verifier
+from issuer.config_bundles import BundleFiles
 from issuer.epoch_source import EpochSource
 from issuer.errors import IssuerError
 from issuer.events import EventDesk, EventStore, terminal_key
@@ -114,8 +115,8 @@ class Issuer:
         """Publish what others have signed and the command line has entered."""
         config_outgoing.prepare(engine)
 
-        def publish(topic: str, payload: bytes, retain: bool) -> bool:
-            info = client.publish(topic, payload, qos=1, retain=retain)
+        def publish(topic: str, payload: bytes, retain: bool, expiry: int) -> bool:
+            info = client.publish(topic, payload, qos=1, retain=retain, properties=_properties(expiry))
             info.wait_for_publish(_CARRY_PATIENCE)
             return info.is_published()
 
@@ -131,9 +132,11 @@ class Issuer:
         worker = Verifier(engine, self._settings, keys)
         known = functools.partial(terminal_key, engine, keys.evidence_authority)
         desk = EventDesk(EventStore(engine), self._settings.name, keys.signing, known)
+        files = BundleFiles(self._layout.root)
         return (
             _Route(topics.REQUEST, topics.DECISION, worker.answer, REQUEST_ID_SIZE),
             _Route(topics.EVENT, topics.RECEIPT, lambda terminal, _correlation, data: desk.take(terminal, data)),
+            _Route(topics.FETCH, topics.CHUNK, lambda terminal, _correlation, data: files.take(terminal, data)),
         )
 
     def _work(self, client: paho.Client) -> None:
@@ -210,13 +213,18 @@ def _no_delay(_client: paho.Client, _data: Any, sock: object) -> None:
 
 
 def _publish(client: paho.Client, topic: topics.Topic, name: str, payload: bytes, correlation: bytes = b"") -> None:
+    properties = _properties(topic.expiry, correlation)
+    client.publish(name, payload, qos=topic.qos, retain=topic.retain, properties=properties)
+
+
+def _properties(expiry: int, correlation: bytes = b"") -> Properties:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves its constructor untyped
     properties.ContentType = "application/cose"
     if correlation:
         properties.CorrelationData = correlation
-    if topic.expiry:
-        properties.MessageExpiryInterval = topic.expiry
-    client.publish(name, payload, qos=topic.qos, retain=topic.retain, properties=properties)
+    if expiry:
+        properties.MessageExpiryInterval = expiry
+    return properties
 
 
 def _connect() -> Properties:

@@ -92,6 +92,22 @@ def sign(text: Path, key: Path, number: int, target: str, valid_from: Any, outpu
     click.echo(f"{output}: number {number} for {target}, {len(signed)} bytes, digest {wire.digest(signed).hex()}")
 
 
+@config.command("sign-bundle")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--key", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--number", required=True, type=click.IntRange(1), help="Higher than any before for these terminals.")
+@click.option("--target", required=True, help="terminal:ID or group:NAME")
+@click.option("--origin", "origins", multiple=True, help="https://host/path/ where the files lie; without: over MQTT.")
+@click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
+def sign_bundle(folder: Path, key: Path, number: int, target: str, origins: tuple[str, ...], output: Path) -> None:
+    """Sign a manifest of the model bundle in FOLDER: every file with its size and digest."""
+    manifest = signing.unsigned_manifest(folder, number=number, target=target, origins=origins)
+    signed = wire.sign_manifest(manifest, file_key.load(key))
+    output.write_bytes(signed)
+    total = sum(file.size for file in manifest.files)
+    click.echo(f"{output}: number {number} for {target}, {len(manifest.files)} files of {total} bytes")
+
+
 @config.command()
 @settings_option
 @_OPTIONAL_DOCUMENT

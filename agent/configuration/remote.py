@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from agent.configuration import signing
 from agent.configuration.remote_trial import Acts, Trial
 from agent.configuration.store import ConfigurationStore
-from agent.configuration.store_journal import Journal, Revision, Step, attempts_left
+from agent.configuration.store_journal import Journal, Revision, Step, admit
 from agent.failures import RenzhengError
 from agent.transport.mqtt import Incoming, MqttLink
 from agent.transport.outbox import Outbox, Priority
@@ -99,7 +99,7 @@ class RemoteConfiguration:
             document = signing.open_document(data, self._store.authority)
             revision = Revision(number=document.number, digest=document.digest.hex())
             signing.require_target(document.target, self._terminal, self._groups)
-            if self._settled_already(revision):
+            if not admit(self._store.journal.read(), revision):
                 return
             self._store.settings_with(document)
         except RenzhengError as error:
@@ -118,22 +118,6 @@ class RemoteConfiguration:
             self._complained.add(error.code)
         _LOG.warning("configuration %d refused: %s", revision.number, error)
         self._store.journal.refused(revision, error.code)
-
-    def _settled_already(self, revision: Revision) -> bool:
-        """Whether there is nothing to do about an authentic document for us.
-
-        Raises:
-            RenzhengError: `configuration.older` or `configuration.failed_before`.
-        """
-        state = self._store.journal.read()
-        if revision == state.active:
-            return True
-        if not attempts_left(state, revision):
-            raise RenzhengError("configuration.failed_before", f"number {revision.number} was rolled back")
-        again = any(failed.revision == revision for failed in state.failed)
-        if revision.number < state.highest or (revision.number == state.highest and not again):
-            raise RenzhengError("configuration.older", f"number {revision.number}; {state.highest} was taken before")
-        return False
 
     async def _superseded_before(self, valid_from: int) -> bool:
         """Wait for the document's time; True when a newer message arrived instead."""

@@ -4,6 +4,7 @@ The authority's public key is pinned at provisioning as `authority.pem` in the i
 file nobody can configure the terminal from afar.
 """
 
+import hashlib
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from agent.configuration.migrations import Tables, current_schema, migrate
 from agent.configuration.schema import Settings
 from agent.failures import RenzhengError
 from agent.wire import configuration
-from agent.wire.configuration import ConfigurationDocument
+from agent.wire.configuration import BundleFile, BundleManifest, ConfigurationDocument
 from agent.wire.errors import Fault, WireError
 from agent.wire.keys import KeyRing, PublicKey, algorithm_of
 
@@ -104,6 +105,25 @@ def unsigned_document(settings: str, *, number: int, target: str, valid_from: in
         )
     except ValueError as error:
         raise RenzhengError("configuration.malformed", "number, target or size cannot be used") from error
+
+
+def unsigned_manifest(folder: Path, *, number: int, target: str, origins: Sequence[str] = ()) -> BundleManifest:
+    """The manifest of the files in `folder`.
+
+    Raises:
+        RenzhengError: `configuration.malformed`; names, sizes, number, target or origins cannot be used.
+    """
+    try:
+        files = tuple(_bundle_file(path) for path in sorted(folder.iterdir()) if path.is_file())
+        return BundleManifest(number=number, target=target, valid_from=0, files=files, origins=tuple(origins))
+    except (OSError, ValueError) as error:
+        raise RenzhengError("configuration.malformed", f"{folder} cannot be described by a manifest") from error
+
+
+def _bundle_file(path: Path) -> BundleFile:
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").digest()
+    return BundleFile(name=path.name, size=path.stat().st_size, sha256=digest)
 
 
 def require_target(target: str, terminal: str, groups: Sequence[str]) -> None:

@@ -244,6 +244,22 @@ def attempts_left(state: State, revision: Revision) -> bool:
     return True
 
 
+def admit(state: State, revision: Revision) -> bool:
+    """Whether an authentic candidate for this terminal is to be tried; False when it is in force already.
+
+    Raises:
+        RenzhengError: `configuration.older` or `configuration.failed_before`.
+    """
+    if revision == state.active:
+        return False
+    if not attempts_left(state, revision):
+        raise RenzhengError("configuration.failed_before", f"number {revision.number} was rolled back")
+    again = any(failed.revision == revision for failed in state.failed)
+    if revision.number < state.highest or (revision.number == state.highest and not again):
+        raise RenzhengError("configuration.older", f"number {revision.number}; {state.highest} was taken before")
+    return True
+
+
 def _failed(entries: tuple[Failed, ...], revision: Revision, reason: str) -> tuple[Failed, ...]:
     attempts = next((entry.attempts for entry in entries if entry.revision == revision), 0) + 1
     others = [entry for entry in entries if entry.revision != revision]

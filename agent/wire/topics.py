@@ -53,5 +53,8 @@ EVENT = Topic(f"{ROOT}/terminals/{{terminal}}/event", TERMINAL, qos=1, retain=Fa
 RECEIPT = Topic(f"{ROOT}/terminals/{{terminal}}/receipt", ISSUER, qos=1, retain=False, expiry=0)
 CONFIGURATION = Topic(f"{ROOT}/terminals/{{terminal}}/configuration", ISSUER, qos=1, retain=True, expiry=0)
 COMMAND = Topic(f"{ROOT}/terminals/{{terminal}}/command", ISSUER, qos=1, retain=False, expiry=60)
+BUNDLE = Topic(f"{ROOT}/terminals/{{terminal}}/bundle", ISSUER, qos=1, retain=True, expiry=0)
+FETCH = Topic(f"{ROOT}/terminals/{{terminal}}/fetch", TERMINAL, qos=1, retain=False, expiry=30)
+CHUNK = Topic(f"{ROOT}/terminals/{{terminal}}/chunk", ISSUER, qos=1, retain=False, expiry=30)
 
-ALL = (EPOCH, REQUEST, DECISION, STATUS, EVENT, RECEIPT, CONFIGURATION, COMMAND)
+ALL = (EPOCH, REQUEST, DECISION, STATUS, EVENT, RECEIPT, CONFIGURATION, COMMAND, BUNDLE, FETCH, CHUNK)
