@@ -83,17 +83,31 @@ def _surface() -> Floats:
 def _register(portrait: Portrait) -> tuple[Floats, NDArray[np.bool_]]:
     """The pixel (h, w, 2) of the portrait that each texel of the face shows, and (h, w) whether it was in view.
 
-    The map of the plane that best takes the head's five landmarks to the portrait's. Five points do not tell a nod from
-    a long nose: a portrait that is taken as frontal stays the same face when the head looks ahead.
+    A map of the plane that takes the head's five landmarks to the portrait's, and across it as much depth as the nose
+    stands beside the middle: a portrait that is a little turned is unturned. It is not un-nodded: five points do not
+    tell a nod from a long nose, so that a face taken as upright stays the same face.
     """
     surface = _surface()
-    anchors = np.column_stack([solids.LANDMARKS, np.ones(5)])
-    plane = np.linalg.lstsq(anchors, portrait.points.astype(np.float64), rcond=None)[0]
+    anchors = face_texels(np.column_stack([solids.LANDMARKS, np.zeros(5)]).astype(np.float32)).astype(int)
+    x, y = solids.LANDMARKS.T
+    z = surface[anchors[:, 1], anchors[:, 0], 2]
+    eyes = (portrait.points[1] - portrait.points[0]).astype(np.float64)
+    across = eyes / np.linalg.norm(eyes)
+    axes = np.array([across, [-across[1], across[0]]])
+    sought = portrait.points @ axes.T
+    one = np.ones(5)
+    along, *_ = np.linalg.lstsq(np.column_stack([x, z, one]), sought[:, 0], rcond=None)
+    down, *_ = np.linalg.lstsq(np.column_stack([x, y, one]), sought[:, 1], rcond=None)
+    over = surface.reshape(-1, 3)
+    unit = np.ones(len(over))
+    mapped = np.column_stack(
+        [np.column_stack([over[:, [0, 2]], unit]) @ along, np.column_stack([over[:, :2], unit]) @ down]
+    )
+    pixels = (mapped @ axes).reshape(*surface.shape[:2], 2)
     height, width = portrait.image.shape[:2]
-    flat = np.column_stack([surface[..., :2].reshape(-1, 2), np.ones(surface[..., 0].size)])
-    pixels = (flat @ plane).reshape(*surface.shape[:2], 2)
     within = ((pixels >= 1) & (pixels < [width - 2, height - 2])).all(2)
-    return pixels.astype(np.float32), within & (_outward(surface)[..., 2] > _GRAZING)
+    towards = np.array([along[1], 0.0, along[0]]) / np.hypot(along[0], along[1])
+    return pixels.astype(np.float32), within & (_outward(surface) @ towards > _GRAZING)
 
 
 def _outward(surface: Floats) -> Floats:
