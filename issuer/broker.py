@@ -1,14 +1,18 @@
 """A Mosquitto configuration for this deployment: loopback only, mutual TLS, and each terminal on its own topics."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.wire import topics
+from issuer import dynamic_security
+from issuer.errors import IssuerError
 from issuer.layout import Layout
 from issuer.pki import ISSUER_CLIENT
 
 _CONFIGURATION = """\
 # Made by `renzheng-issuer broker-config`. Identity comes from the certificate alone: the common name is the user, the
-# user is the client id, and acl.conf gives each terminal its own topics.
+# user is the client id, and the access rules give each terminal its own topics.
 per_listener_settings false
 listener {port} {host}
 protocol mqtt
@@ -20,7 +24,7 @@ require_certificate true
 use_identity_as_username true
 use_username_as_clientid true
 allow_anonymous false
-acl_file {folder}/acl.conf
+{access}
 persistence {persistence}
 persistence_location {folder}/store/
 autosave_interval 60
@@ -36,19 +40,43 @@ log_type notice
 """
 
 
-def config(root: Path, port: int, *, host: str = "127.0.0.1", persistence: bool = True, user: str = "") -> Path:
-    """Write `broker/mosquitto.conf` and `broker/acl.conf` below `root`; the former's path, for `mosquitto -c`.
+def config(
+    root: Path,
+    port: int,
+    *,
+    host: str = "127.0.0.1",
+    persistence: bool = True,
+    user: str = "",
+    dynamic: Sequence[str] | None = None,
+) -> Path:
+    """Write `broker/mosquitto.conf` and its access rules below `root`; the former's path, for `mosquitto -c`.
 
-    `user`: the account that a Mosquitto started by root changes to ("root" to stay).
+    `user`: the account that a Mosquitto started by root changes to ("root" to stay). `dynamic`: the terminals to begin
+    with, for the dynamic security plug-in in place of an ACL file.
     """
     folder = Layout(root.resolve()).broker
     (folder / "store").mkdir(parents=True, exist_ok=True)
-    text = _CONFIGURATION.format(port=port, host=host, folder=folder, persistence=str(persistence).lower())
+    if dynamic is None:
+        rules, access = folder / "acl.conf", f"acl_file {folder}/acl.conf"
+        rules.write_text(access_rules(), "utf-8")
+    else:
+        rules = folder / "dynamic-security.json"
+        access = f"plugin {_plugin()}\nplugin_opt_config_file {rules}"
+        rules.write_text(json.dumps(dynamic_security.document(dynamic), indent=1), "utf-8")
+    rules.chmod(0o600)
+    text = _CONFIGURATION.format(
+        port=port, host=host, folder=folder, access=access, persistence=str(persistence).lower()
+    )
     path = folder / "mosquitto.conf"
     path.write_text(text + (f"user {user}\n" if user else ""), "utf-8")
-    (folder / "acl.conf").write_text(access_rules(), "utf-8")
-    (folder / "acl.conf").chmod(0o700)
     return path
+
+
+def _plugin() -> Path:
+    found = sorted(Path("/usr/lib").glob("**/mosquitto_dynamic_security.so"))
+    if not found:
+        raise IssuerError("Mosquitto's dynamic security plug-in is not installed: apt-get install mosquitto")
+    return found[0]
 
 
 def access_rules() -> str:

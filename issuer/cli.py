@@ -131,9 +131,15 @@ def revoke(folder: Path, terminal: str, database: str) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), required=True)
 @click.option("--user", default="", help="Account that a Mosquitto started by root changes to; 'root' to stay.")
 @click.option("--no-persistence", is_flag=True, help="Keep nothing over a restart of the broker.")
-def broker_config(folder: Path, port: int, user: str, no_persistence: bool) -> None:
+@click.option("--dynamic", is_flag=True, help="Use the dynamic security plug-in, with the terminals enrolled so far.")
+@_DATABASE
+def broker_config(folder: Path, port: int, user: str, no_persistence: bool, dynamic: bool, database: str) -> None:
     """Write a Mosquitto configuration: loopback only, mutual TLS, each terminal on its own topics."""
-    click.echo(broker_module.config(folder, port, user=user, persistence=not no_persistence))
+    terminals = None
+    if dynamic:
+        with store.opened(database or store.sqlite_url(Layout(folder).database)) as engine:
+            terminals = store.terminals(engine)
+    click.echo(broker_module.config(folder, port, user=user, persistence=not no_persistence, dynamic=terminals))
 
 
 @main.command()

@@ -135,6 +135,13 @@ def add_key(engine: Engine, terminal: str, thumbprint: str) -> None:
         connection.execute(KEYS.insert().values(thumbprint=thumbprint, terminal=terminal, counter=0))
 
 
+def terminals(engine: Engine) -> list[str]:
+    """The terminals that are enrolled and not revoked."""
+    query = sa.select(TERMINALS.c.terminal).where(TERMINALS.c.revoked_at.is_(None)).order_by(TERMINALS.c.terminal)
+    with engine.connect() as connection:
+        return [str(name) for name in connection.execute(query).scalars()]
+
+
 def ueid_of(engine: Engine, terminal: str) -> bytes | None:
     """The UEID of a terminal; None when it is not enrolled."""
     with engine.connect() as connection:

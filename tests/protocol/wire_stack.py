@@ -43,6 +43,8 @@ class Stack:
     port: int = field(default_factory=free_port)
     #: Lines added to the broker's access rules.
     extra_rules: str = ""
+    #: The terminals that the dynamic security plug-in begins with; None for an ACL file.
+    dynamic: list[str] | None = None
     broker: subprocess.Popen[bytes] | None = None
     issuer: subprocess.Popen[bytes] | None = None
 
@@ -55,9 +57,11 @@ class Stack:
         return f"mqtts://127.0.0.1:{self.port}"
 
     def start_broker(self) -> None:
-        configuration = broker_module.config(self.root, self.port, user="root" if os.geteuid() == 0 else "")
-        with (self.root / "broker" / "acl.conf").open("a", encoding="utf-8") as rules:
-            rules.write(self.extra_rules)
+        user = "root" if os.geteuid() == 0 else ""
+        configuration = broker_module.config(self.root, self.port, user=user, dynamic=self.dynamic)
+        if self.dynamic is None:
+            with (self.root / "broker" / "acl.conf").open("a", encoding="utf-8") as rules:
+                rules.write(self.extra_rules)
         with (self.root / "broker.log").open("ab") as log:
             self.broker = subprocess.Popen([MOSQUITTO, "-c", configuration], stdout=log, stderr=log)
         _until(lambda: listens(self.port), self.root / "broker.log")

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from agent.trust import anchors, file_key, identity
 from agent.trust.errors import TrustError
 from agent.wire import cose
+from agent.wire.chain import ISSUER_SIGNING
 from agent.wire.cose import Context
 from agent.wire.keys import thumbprint
 from issuer import certificates, pki
@@ -120,9 +121,7 @@ def test_anchors_of_two_issuers_are_not_mixed(deployment: Layout, folder: Path, 
 def test_a_key_in_change_counts_beside_the_old_one(deployment: Layout, folder: Path) -> None:
     authority = certificates.load_authority(deployment.authority("evidence"))
     key = certificates.new_key()
-    coming = certificates.issue(
-        authority, certificates.Subject("test-issuer"), key.public_key(), anchors.ISSUER_SIGNING
-    )
+    coming = certificates.issue(authority, certificates.Subject("test-issuer"), key.public_key(), ISSUER_SIGNING)
     path = folder / "trust" / "issuer-signing.pem"
     path.write_bytes(path.read_bytes() + coming.public_bytes(serialization.Encoding.PEM))
     trusted = anchors.load(folder / "trust").signing_keys(datetime.now(UTC))
