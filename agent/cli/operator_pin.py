@@ -23,7 +23,7 @@ def operator_pin(*, output: Path) -> None:
 
     The PIN itself is stored nowhere. Restart the service afterwards; without the file the operator page stays closed.
     """
-    pin = click.prompt("PIN, eight digits", hide_input=True, confirmation_prompt="Once more", type=_digits)
+    pin = click.prompt("PIN, eight digits", hide_input=True, confirmation_prompt="Once more", value_proc=_digits)
     try:
         _write(output, hash_pin(pin))
     except OSError as error:

@@ -1,12 +1,38 @@
-"""How a test looks at the page: does everything fit, does nothing lie on anything else, can all of it be used."""
+"""How a test looks at the page: does everything fit, does nothing lie on anything else, can all of it be used.
+
+Pictures are kept in `build/kiosk`. With RENZHENG_DOCS=1 those of the guide are renewed in `docs/kiosk` as well.
+"""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Page
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+PICTURES = ROOT / "build/kiosk"
+#: Pictures of the guide: what a test calls it, and its name in the guide.
+DOCUMENTED = {
+    "idle-800x480-en": "idle",
+    "idle-480x800-zh": "idle-tall-zh",
+    "idle-800x480-ar": "idle-right-to-left",
+    "real/typed-need_key": "need-key",
+    "real/typed-birth": "typing",
+    "reading-800x480-en": "reading",
+    "real/holder-face-look_here": "face",
+    "face-come-closer-480x800-zh": "closer-tall-zh",
+    "real/challenge": "challenge",
+    "face-light-blue-800x480-en": "light",
+    "deciding-800x480-en": "deciding",
+    "real/holder-verified": "verified",
+    "real/clone-refused": "refused",
+    "real/other-try_again": "try-again",
+    "out-of-order-800x480-en": "out-of-order",
+    "real/operator": "operator",
+}
 AXE = HERE / "node_modules/axe-core/axe.min.js"
 
 #: Boxes of what a person reads or touches in the view that is shown, and of the strips above and below it.
@@ -51,6 +77,17 @@ _AXE = """async () => {
   const where = (nodes) => nodes.map((node) => node.html.slice(0, 160));
   return result.violations.map(({ id, impact, nodes }) => ({ id, impact, nodes: where(nodes) }));
 }"""
+
+
+def keep(page: Page, name: str) -> None:
+    """Take a picture of what is shown."""
+    path = PICTURES / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=path)
+    if os.environ.get("RENZHENG_DOCS") and name in DOCUMENTED:
+        with Image.open(path) as picture:
+            small = picture.convert("RGB").quantize(192, dither=Image.Dither.FLOYDSTEINBERG)
+            small.save(ROOT / "docs/kiosk" / f"{DOCUMENTED[name]}.png", optimize=True)
 
 
 def faults(page: Page) -> list[str]:

@@ -6,10 +6,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from agent.verification.screen import Screen, Stage
-from tests.system.kiosk.look import serious, violations
+from tests.system.kiosk.look import keep, serious, violations
 from tests.system.kiosk.scenes import SIZES
 from tests.system.kiosk.stand import PIN, Stand
-from tests.system.kiosk.test_kiosk_states import PICTURES
 
 pytestmark = pytest.mark.system
 
@@ -107,7 +106,6 @@ def test_the_operators_page_fits_and_is_for_everybody(browser: Browser, stand: S
             wrong += filter(None, [serious(violations(page))])
         if page.evaluate("document.querySelector('main').scrollWidth > innerWidth"):
             wrong.append(f"{width}x{height}: the board is wider than the screen")
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=PICTURES / f"operator-{width}x{height}-en.png")
+        keep(page, f"operator-{width}x{height}-en")
         context.close()
     assert not wrong, "\n".join(wrong)

@@ -1,10 +1,6 @@
-"""Every moment of the page on every screen: it fits, it is readable, it is for everybody; and its picture is kept.
-
-Pictures go to `build/kiosk`, or to the folder that RENZHENG_SCREENS names (`docs/kiosk` when the page has changed).
-"""
+"""Every moment of the page on every screen: it fits, it is readable, it is for everybody; and its picture is kept."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +8,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from agent.verification.screen import Screen, Stage
-from tests.system.kiosk.look import AXE, HERE, faults, serious, violations
+from tests.system.kiosk.look import AXE, HERE, PICTURES, ROOT, faults, keep, serious, violations
 from tests.system.kiosk.scenes import SCENES, SIZES
 from tests.system.kiosk.stand import Stand, joining
 
-ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "agent/kiosk/languages"
-PICTURES = ROOT / os.environ.get("RENZHENG_SCREENS", "build/kiosk")
+
+#: Kept for every language and size; the others for small panels in the shipped languages.
+FEW = frozenset({"idle", "face-turn-left", "refused"})
 
 pytestmark = pytest.mark.system
 
@@ -64,12 +61,11 @@ def test_every_moment_fits_every_screen(browser: Browser, speaking: tuple[str, S
     page = context.new_page()
     page.goto(stand.url)
     wrong: list[str] = []
-    PICTURES.mkdir(parents=True, exist_ok=True)
     for name, screen in SCENES.items():
         visit(page, stand, screen)
         wrong += [f"{name}: {fault}" for fault in faults(page)]
-        if language == "en" or (width < 1024 and (language == "zh" or name in {"idle", "face-turn-left", "refused"})):
-            page.screenshot(path=PICTURES / f"{name}-{width}x{height}-{language}.png")
+        if name in FEW or (width < 1024 and language in {"en", "zh"}):
+            keep(page, f"{name}-{width}x{height}-{language}")
     context.close()
     assert not wrong, "\n".join(wrong)
 
