@@ -11,6 +11,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from time import monotonic
 
+from agent import __version__
 from agent.failures import RenzhengError, lookup
 from agent.health import log
 from firmware_bridge.errors import BridgeError
@@ -126,6 +127,31 @@ def run(checks: Sequence[Check], told: Callable[[Result], None] = lambda _result
         told(result)
         results.append(result)
     return Report(tuple(results), monotonic() - start)
+
+
+def document(report: Report) -> dict[str, object]:
+    """The report for a machine."""
+    return {
+        "version": 1,
+        "software": __version__,
+        "status": report.status,
+        "seconds": round(report.seconds, 3),
+        "checks": [_row(result) for result in report.results],
+    }
+
+
+def _row(result: Result) -> dict[str, object]:
+    finding = result.finding
+    return {
+        "id": result.id,
+        "title": result.title,
+        "status": finding.status,
+        "measured": finding.measured,
+        "limit": finding.limit,
+        "remedy": finding.remedy,
+        "code": finding.code,
+        "seconds": round(result.seconds, 3),
+    }
 
 
 def of_error(error: Exception) -> Finding:

@@ -87,7 +87,8 @@ class Camera:
             TimeoutError, WorkerStuckError: it hangs.
         """
         if not self._serving:
-            await self.worker.call(FRAME_TIMEOUT + OPEN_TIMEOUT, self._look, preview)
+            opening = 1.0 if self._source else OPEN_TIMEOUT
+            await self.worker.call(FRAME_TIMEOUT + opening, self._look, preview)
 
     def forget_preview(self) -> None:
         """Drop the picture, unless somebody is being served."""

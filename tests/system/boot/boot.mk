@@ -1,1 +1,12 @@
-# Boot tests: Debian roots under systemd-nspawn.
+# Boot tests: the package in Debian roots under systemd-nspawn. Roots are made once and kept in build/boot (1.6 GB).
+RELEASES ?= bookworm trixie
+
+build/boot:
+	@mkdir -p $@
+
+test-boot: build/.test build/.system-package | build/boot ## boot the package on Debian 12 and 13 and break it in every way
+	@$(AS_ROOT) env RELEASES="$(RELEASES)" tests/system/boot/make-roots build/boot
+	@DEB_COMPRESSION="-Zzstd -z3" packaging/build-deb $(shell dpkg --print-architecture) build/boot
+	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot FAULTS_PAGE=docs/faults.md unshare --net --mount -- $(BIN)/python -m pytest tests/system/boot -p no:xdist $(ARGS)
+
+.PHONY: test-boot

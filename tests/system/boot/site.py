@@ -1,0 +1,168 @@
+"""What stands outside of the terminal: the broker, the issuer, the documents, and the holder at the page."""
+
+import http.cookiejar
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+from firmware_bridge.simulator.chip import PassportChip
+from firmware_bridge.simulator.person import Person
+from firmware_bridge.simulator.personalise import Personalisation, personalise
+from firmware_bridge.simulator.pki import IssuingState
+from firmware_bridge.simulator.vpcd import VirtualCard
+from tests.system.boot.machine import Machine, until
+
+PORT = 28883
+PAGE = 8471
+TERMINAL = "lobby-1"
+TOOLS = Path(sys.executable).parent
+PORTRAITS = Path(__file__).parents[3] / "firmware_bridge/simulator/portraits"
+#: The same pictures, as the package brings them.
+PACKAGED = "/opt/renzheng/lib/common/firmware_bridge/simulator/portraits"
+
+
+class Site:
+    """Broker and issuer as programs of the test, a passport, and a terminal's identity."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._issuer_folder = folder / "issuer"
+        self._programs: dict[str, subprocess.Popen[bytes]] = {}
+        made = json.loads(
+            subprocess.run(
+                [TOOLS / "renzheng-issuer", "quickstart", self._issuer_folder, "--name", "site", "--terminal", TERMINAL,
+                 "--port", str(PORT), "--user", "root"],
+                check=True, capture_output=True,
+            ).stdout
+        )  # fmt: skip
+        self._identity, self._broker = Path(made["terminal"]), made["broker"]
+        state = IssuingState.create()
+        self._trust = folder / "trust"
+        state.write_trust(self._trust)
+        self.holder = Person()
+        self.passport: Personalisation = personalise(self.holder, (PORTRAITS / "holder-chip.jpg").read_bytes(), state)
+
+    def __enter__(self) -> Self:
+        self.start("broker")
+        self.start("issuer")
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for name in list(self._programs):
+            self.stop(name)
+
+    def start(self, name: str) -> None:
+        """Start `broker` or `issuer`."""
+        commands = {
+            "broker": [shutil.which("mosquitto", path="/usr/sbin:/usr/bin") or "mosquitto", "-c", self._broker],
+            "issuer": [TOOLS / "renzheng-issuer", "run", self._issuer_folder, "--broker", f"mqtts://127.0.0.1:{PORT}"],
+        }
+        with (self.folder / f"{name}.log").open("ab") as output:
+            self._programs[name] = subprocess.Popen(commands[name], stdout=output, stderr=output)
+
+    def stop(self, name: str) -> None:
+        """Stop `broker` or `issuer`."""
+        program = self._programs.pop(name, None)
+        if program is not None:
+            program.send_signal(signal.SIGTERM)
+            try:
+                program.wait(5)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                program.wait()
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """What the issuer has: decisions by verdict, events by kind."""
+        shown = subprocess.run(
+            [TOOLS / "renzheng-issuer", "show", self._issuer_folder, "--json"], check=True, capture_output=True
+        ).stdout
+        found: dict[str, dict[str, int]] = json.loads(shown)
+        return found
+
+    def provision(self, machine: Machine, *, camera: str = "", extra: str = "") -> None:
+        """Lay identity, trust and settings into the machine, settings last: they start the service."""
+        identity = machine.root / "root/identity"
+        shutil.copytree(self._identity, identity, dirs_exist_ok=True)
+        shutil.copytree(self._trust, machine.root / "etc/renzheng/trust", dirs_exist_ok=True)
+        settings = machine.root / "etc/renzheng/renzheng.toml"
+        settings.with_suffix(".new").write_text(SETTINGS.format(camera=camera or HOLDER, extra=extra), "utf-8")
+        own = (
+            "mkdir -p /var/lib/renzheng && mv /root/identity /var/lib/renzheng/ && "
+            "chown -R renzheng:renzheng /var/lib/renzheng && chmod 700 /var/lib/renzheng"
+        )
+        move = "chmod 644 /etc/renzheng/renzheng.new && mv /etc/renzheng/renzheng.new /etc/renzheng/renzheng.toml"
+        done = machine.shell(f"{own}; chmod -R a+rX /etc/renzheng/trust; {move}")
+        assert done.returncode == 0, done.stderr
+
+    def verify(self, machine: Machine, *, patience: float = 60.0) -> dict[str, str]:
+        """The holder types the data page's key and lays the passport down; the outcome as the log has it."""
+        before = len(outcomes(machine))
+        Page().type(self.holder)
+        with VirtualCard(PassportChip(self.passport)):
+            until(lambda: len(outcomes(machine)) > before, patience, 0.3)
+        return outcomes(machine)[-1]
+
+
+class Page:
+    """The kiosk page, as its script talks to the agent."""
+
+    def __init__(self) -> None:
+        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+        self._client = urllib.request.build_opener(urllib.request.ProxyHandler({}), cookies)
+        self._url = f"http://127.0.0.1:{PAGE}"
+        with self._client.open(f"{self._url}/", timeout=5) as answer:
+            answer.read()
+
+    def type(self, holder: Person) -> None:
+        """Enter number, birth and expiry with their check digits."""
+        lower = holder.zone()[44:]
+        typed = {"kind": "mrz", "number": lower[:10], "birth": lower[13:20], "expiry": lower[21:28]}
+        request = urllib.request.Request(  # noqa: S310  # our own page
+            f"{self._url}/key", json.dumps(typed).encode(), {"Origin": self._url, "Content-Type": "application/json"}
+        )
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                with self._client.open(request, timeout=5) as answer:
+                    assert answer.status == 204
+                    return
+            except urllib.error.HTTPError as error:
+                # The page may still show how the last verification ended.
+                if error.code != 409 or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.3)
+
+
+def outcomes(machine: Machine) -> list[dict[str, str]]:
+    """The verifications in the journal, oldest first: result and code."""
+    shown = machine.shell("journalctl -u renzheng --no-pager -o json RENZHENG_EVENT=verification.ended").stdout
+    records = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
+    return [{"result": record["RENZHENG_RESULT"], "code": record["RENZHENG_CODE"]} for record in records]
+
+
+HOLDER = f'[camera]\ntype = "simulated"\nportrait = "{PACKAGED}/holder-live.jpg"\n'
+SETTINGS = """
+[terminal]
+relying_party = "Grand Hotel"
+[[readers]]
+type = "pcsc"
+match = "Virtual PCD"
+[documents]
+trust = "/etc/renzheng/trust"
+clone_proof = "required"
+[faces]
+liveness = "convenience"
+[broker]
+urls = ["mqtts://127.0.0.1:28883"]
+[identity]
+folder = "/var/lib/renzheng/identity"
+{extra}
+{camera}
+"""

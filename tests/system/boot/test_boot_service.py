@@ -1,0 +1,246 @@
+"""The package, installed and booted: it serves, says how it is, and comes back from whatever happens to it."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.system.boot.faults import FaultPage, Trial
+from tests.system.boot.machine import Machine, until
+from tests.system.boot.site import Site, outcomes
+
+ROOT = Path(__file__).parents[3]
+#: Exposure that `systemd-analyze security` may find, times ten.
+EXPOSURE = 15
+
+
+def up(machine: Machine, site: Site, *boot: str, camera: str = "", extra: str = "") -> float:
+    """Boot, provision, and wait until all parts serve; the seconds from provisioning to READY."""
+    machine.boot(*boot)
+    site.provision(machine, camera=camera, extra=extra)
+    ready = until(lambda: machine.show("ActiveState") == "active", 30, 0.05)
+    until(lambda: "all parts serve" in machine.show("StatusText"), 30)
+    return ready
+
+
+def audit_holds(machine: Machine) -> int:
+    """The number of records of the audit, after every one was verified."""
+    done = machine.shell("renzheng audit verify --json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return int(json.loads(done.stdout)["records"])
+
+
+def test_a_provisioned_terminal_serves_and_passes_its_self_test(terminal: Machine, site: Site) -> None:
+    ready = up(terminal, site)
+    assert ready < 10
+    assert site.verify(terminal) == {"result": "verified", "code": ""}
+    until(lambda: site.counts()["events"].get("verification") == 1, 20)
+    done = terminal.shell("renzheng self-test --json")
+    report = json.loads(done.stdout)
+    failed = [check for check in report["checks"] if check["status"] == "fail"]
+    assert not failed
+    assert report["seconds"] < 10
+    assert audit_holds(terminal) == 1
+    # Nothing of the holder in the journal: no name, no number.
+    everything = terminal.shell("journalctl --no-pager -o export").stdout
+    assert site.holder.surname not in everything
+    assert site.holder.number not in everything
+    exposure = terminal.shell(f"systemd-analyze security --threshold={EXPOSURE} --no-pager renzheng")
+    assert exposure.returncode == 0, exposure.stdout[-300:]
+
+
+def test_faults_of_the_process_the_reader_and_the_way_to_the_issuer(
+    terminal: Machine, site: Site, page: FaultPage, release: str
+) -> None:
+    up(terminal, site)
+    trial = Trial(terminal, page, release)
+    shell = terminal.shell
+    trial.run(
+        "agent killed (SIGKILL)", do=lambda: os.kill(terminal.pid(), signal.SIGKILL), told="code=killed, status=9/KILL"
+    )
+    trial.run(
+        "agent frozen (SIGSTOP)",
+        do=lambda: os.kill(terminal.pid(), signal.SIGSTOP),
+        told="Watchdog timeout (limit 10s)!",
+    )
+    trial.run(
+        "pcscd restarted", do=lambda: shell("systemctl restart pcscd"), told="reader passport is down: reader.gone"
+    )
+    trial.run(
+        "reader gone, then back",
+        do=lambda: shell("systemctl stop pcscd.socket pcscd.service"),
+        told="reader passport is down: reader.gone",
+        undo=lambda: shell("systemctl start pcscd.socket"),
+    )
+    trial.run(
+        "broker gone, then back",
+        do=lambda: site.stop("broker"),
+        told="broker is down: broker.unreachable",
+        undo=lambda: site.start("broker"),
+    )
+    trial.run(
+        "issuer gone, then back",
+        do=lambda: site.stop("issuer"),
+        told="issuer is down: issuer.silent",
+        undo=lambda: site.start("issuer"),
+        within=(60, 30),
+    )
+    settings = "/etc/renzheng/renzheng.toml"
+    trial.run(
+        "settings that break",
+        do=lambda: shell(f"cp {settings} /root/good && echo nonsense=1 >> {settings} && systemctl restart renzheng"),
+        told="no such setting",
+        undo=lambda: shell(f"cp /root/good {settings}"),
+    )
+    assert site.verify(terminal) == {"result": "verified", "code": ""}
+    assert audit_holds(terminal) == 1
+
+
+def test_a_person_is_told_in_time_while_the_broker_is_away(terminal: Machine, site: Site) -> None:
+    up(terminal, site)
+    site.stop("broker")
+    assert site.verify(terminal) == {"result": "failed", "code": "broker.unreachable"}
+    site.start("broker")
+    until(lambda: "all parts serve" in terminal.show("StatusText"), 30)
+    assert site.verify(terminal) == {"result": "verified", "code": ""}
+    # Both endings reach the issuer, each once.
+    until(lambda: site.counts()["events"].get("verification") == 2, 30)
+
+
+def test_a_camera_that_hangs_or_is_absent(terminal: Machine, site: Site, page: FaultPage, release: str) -> None:
+    frames = terminal.root / "var/lib/frames"
+    terminal.boot()
+    terminal.shell("mkdir /var/lib/frames && cp /opt/renzheng/lib/common/firmware_bridge/simulator/portraits/other.jpg "
+                   "/var/lib/frames/a.jpg")  # fmt: skip
+    site.provision(terminal, camera='[camera]\ntype = "replay"\npath = "/var/lib/frames"\n')
+    trial = Trial(terminal, page, release)
+    until(trial.serving, 30)
+    picture = frames / "a.jpg"
+    kept = picture.read_bytes()
+
+    def hang() -> None:
+        # A pipe that nobody writes to: opening it blocks the camera's thread for ever, as a hung driver does.
+        terminal.shell("rm /var/lib/frames/a.jpg && mkfifo -m 644 /var/lib/frames/a.jpg")
+
+    def mend() -> None:
+        until(lambda: "camera made no progress" in terminal.journal(), 60)
+        terminal.shell("mv /var/lib/frames/a.jpg /var/lib/pipe")
+        picture.write_bytes(kept)
+
+    trial.run("camera hangs in its driver", do=hang, told="camera is down: camera.gone", undo=mend, within=(30, 60))
+    assert terminal.show("NRestarts") == "0"
+    trial.run(
+        "camera gone, then back",
+        do=lambda: terminal.shell("mv /var/lib/frames/a.jpg /var/lib/ && systemctl restart renzheng"),
+        told="camera is down: camera.gone",
+        undo=lambda: terminal.shell("mv /var/lib/a.jpg /var/lib/frames/"),
+    )
+
+
+def test_a_full_disk_costs_a_person_a_clear_failure_and_nothing_else(
+    terminal: Machine, site: Site, page: FaultPage, release: str
+) -> None:
+    terminal.boot()
+    terminal.shell("mkdir -p /var/lib/renzheng && mount -t tmpfs -o size=4M,mode=700 tmpfs /var/lib/renzheng")
+    site.provision(terminal)
+    trial = Trial(terminal, page, release)
+    until(trial.serving, 30)
+    assert site.verify(terminal)["result"] == "verified"
+
+    def fill() -> None:
+        terminal.shell("dd if=/dev/zero of=/var/lib/renzheng/fill bs=4k; sync")
+        assert site.verify(terminal)["result"] == "failed"
+
+    trial.run(
+        "state folder full, then freed",
+        do=fill,
+        told="verification failed trust.counter",
+        undo=lambda: terminal.shell("rm /var/lib/renzheng/fill"),
+        within=(60, 30),
+    )
+    assert site.verify(terminal) == {"result": "verified", "code": ""}
+    audit_holds(terminal)
+
+
+def test_a_clock_that_jumps(terminal: Machine, site: Site, page: FaultPage, release: str) -> None:
+    terminal.boot()
+    preload = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+    drop_in = terminal.root / "etc/systemd/system/renzheng.service.d/clock.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text(
+        f"[Service]\nEnvironment=LD_PRELOAD={preload} FAKETIME_TIMESTAMP_FILE=/etc/clock FAKETIME_NO_CACHE=1 "
+        "FAKETIME_DONT_FAKE_MONOTONIC=1\n"
+    )
+    clock = terminal.root / "etc/clock"
+    clock.write_text("+0")
+    terminal.shell("systemctl daemon-reload")
+    site.provision(terminal)
+    trial = Trial(terminal, page, release)
+    until(trial.serving, 30)
+    assert site.verify(terminal)["result"] == "verified"
+
+    def jump() -> None:
+        clock.write_text("-10y")
+        assert site.verify(terminal)["result"] == "failed"
+
+    trial.run(
+        "clock ten years back, then right again",
+        do=jump,
+        told="verification failed clock.contradicted",
+        undo=lambda: clock.write_text("+0"),
+        well=lambda: site.verify(terminal)["result"] == "verified",
+        within=(90, 60),
+    )
+
+
+def test_a_power_cut_in_the_middle_of_a_verification(
+    terminal: Machine, site: Site, page: FaultPage, release: str
+) -> None:
+    up(terminal, site)
+    assert site.verify(terminal)["result"] == "verified"
+    with pytest.raises(AssertionError):
+        site.verify(terminal, patience=1.2)
+    terminal.cut_power()
+    trial = Trial(terminal, page, release)
+    trial.run(
+        "power cut during a verification",
+        do=terminal.boot,
+        told=f"renzheng {_version()} is ready",
+        within=(60, 30),
+    )
+    assert site.verify(terminal) == {"result": "verified", "code": ""}
+    assert audit_holds(terminal) == 2
+    until(lambda: site.counts()["events"].get("verification") == 2, 30)
+    assert [outcome["result"] for outcome in outcomes(terminal)] == ["verified"]
+
+
+def test_a_power_cut_in_the_middle_of_an_update(
+    terminal: Machine, site: Site, page: FaultPage, release: str, package: Path
+) -> None:
+    up(terminal, site)
+    (terminal.root / "root/update.deb").write_bytes(package.read_bytes())
+    terminal.shell("dpkg --force-unsafe-io -i /root/update.deb >/root/update.log 2>&1 &")
+    until(lambda: "Unpacking" in (terminal.root / "root/update.log").read_text(), 30, 0.05)
+    terminal.cut_power()
+    trial = Trial(terminal, page, release)
+
+    def again() -> None:
+        terminal.boot()
+        done = terminal.shell("dpkg --force-unsafe-io -i /root/update.deb", timeout=180)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    trial.run(
+        "power cut during an update, then the update again",
+        do=again,
+        told=f"renzheng {_version()} is ready",
+        within=(180, 60),
+    )
+    assert site.verify(terminal) == {"result": "verified", "code": ""}
+
+
+def _version() -> str:
+    from agent import __version__
+
+    return __version__
