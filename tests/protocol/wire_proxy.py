@@ -14,6 +14,8 @@ class Proxy:
     port: int = 0
     silent: bool = False
     connections: int = 0
+    #: Bytes in both directions.
+    carried: int = 0
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -38,6 +40,7 @@ class Proxy:
     async def pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
+                self.carried += len(data)
                 if not self.silent:
                     sink.write(data)
                     await sink.drain()
