@@ -14,6 +14,9 @@ from collections.abc import Callable
 import cbor2
 import segno
 
+from agent.wire import cose
+from agent.wire.keys import Signer
+
 PREFIX = "RENZHENG:"
 _ISSUER, _EXPIRES, _ISSUED, _ID = 1, 4, 6, 7
 
@@ -38,6 +41,12 @@ class JoinCode:
         return cbor2.dumps(
             {_ISSUER: self._terminal, _EXPIRES: now + int(self.lifetime), _ISSUED: now, _ID: secrets.token_bytes(8)}
         )
+
+
+def device_join_code(terminal: str, issuer: str, signer: Signer) -> JoinCode:
+    """Codes that the device key signs for `issuer`, whose app scans them and knows the terminal's key by its id."""
+    context = cose.Context("join", issuer, terminal)
+    return JoinCode(terminal, lambda claims: cose.sign(claims, signer, context))
 
 
 def draw(text: str) -> bytes:

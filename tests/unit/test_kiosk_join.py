@@ -1,20 +1,42 @@
 """The code on the idle page: what a phone reads is what the terminal signed, and it is another one each time."""
 
 import base64
+import re
 import time
+from pathlib import Path
 
 import cbor2
 import numpy as np
-import segno
+import pytest
 import zxingcpp
 
-from agent.kiosk.join import PREFIX, JoinCode, draw
+from agent.kiosk.join import PREFIX, JoinCode, device_join_code
+from agent.trust import file_key
+from agent.wire import cose
+from agent.wire.errors import WireError
 
 
-def scan(text: str) -> str:
-    """What a decoder that is not ours reads from the modules of the drawn code."""
-    modules = np.array([list(row) for row in segno.make_qr(text, error="l").matrix_iter(scale=4, border=4)])
-    [found] = zxingcpp.read_barcodes(((1 - modules) * 255).astype(np.uint8))
+def side(svg: bytes) -> int:
+    """Modules across, with the quiet zone."""
+    found = re.search(rb'viewBox="0 0 (\d+) ', svg)
+    assert found is not None
+    return int(found[1])
+
+
+def scan(svg: bytes) -> str:
+    """What a decoder that is not ours reads from the drawing: its one path of runs `M x y h length` and `m dx dy`."""
+    size = side(svg)
+    modules = np.full((size, size), 255, np.uint8)
+    [path] = re.findall(rb'stroke="#16202e" d="([^"]+)"', svg)
+    x = y = 0.0
+    for command, numbers in re.findall(rb"([Mmh])([-0-9. ]+)", path):
+        values = [float(value) for value in numbers.split()]
+        if command == b"h":
+            modules[int(y), int(x) : int(x + values[0])] = 0
+            x += values[0]
+        else:
+            x, y = (values[0], values[1]) if command == b"M" else (x + values[0], y + values[1])
+    [found] = zxingcpp.read_barcodes(np.kron(modules, np.ones((6, 6), np.uint8)))
     return str(found.text)
 
 
@@ -39,10 +61,21 @@ async def test_no_two_codes_are_the_same() -> None:
     assert await code.fresh() != await code.fresh()
 
 
-def test_an_independent_decoder_reads_what_was_signed() -> None:
-    signed = bytes(range(150))
-    text = PREFIX + base64.b32encode(signed).decode().rstrip("=")
-    assert scan(text) == text
-    # Base32 stays in the alphanumeric mode: 150 bytes fit a code that a phone reads from a small screen.
-    assert int(segno.make_qr(text, error="l").version) <= 8
-    assert len(draw(text)) < 20_000
+async def test_a_phone_reads_what_the_device_key_signed(tmp_path: Path) -> None:
+    signer = file_key.create(tmp_path / "device.key")
+    svg = await device_join_code("lobby-07", "demo-issuer", signer).fresh()
+    text = scan(svg)
+    assert text.startswith(PREFIX)
+    encoded = text.removeprefix(PREFIX)
+    signed = base64.b32decode(encoded + "=" * (-len(encoded) % 8))
+    claims = cose.verify(signed, signer.public_key, cose.Context("join", "demo-issuer", "lobby-07"), limit=512)
+    assert cbor2.loads(claims)[1] == "lobby-07"
+    with pytest.raises(WireError):
+        cose.verify(signed, signer.public_key, cose.Context("join", "another", "lobby-07"), limit=512)
+
+
+async def test_the_code_is_coarse_enough_for_a_small_screen(tmp_path: Path) -> None:
+    svg = await device_join_code("a" * 40, "demo-issuer", file_key.create(tmp_path / "device.key")).fresh()
+    # 57 modules and the quiet zone on 150 pixels of a 170 dpi panel are a third of a millimetre each.
+    assert side(svg) <= 57 + 8
+    assert len(svg) < 20_000
