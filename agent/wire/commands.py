@@ -19,7 +19,7 @@ from agent.wire.keys import PublicKey, Signer
 from agent.wire.message import Key, Versioned
 
 COMMAND_LIMIT = 4096
-RESULT_LIMIT = 96 * 1024
+RESULT_LIMIT = 120 * 1024
 #: A command is of use for ten minutes at most (seconds).
 MAX_LIFETIME = 600
 
