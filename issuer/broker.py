@@ -64,12 +64,16 @@ def config(
         access = f"plugin {_plugin()}\nplugin_opt_config_file {rules}"
         rules.write_text(json.dumps(dynamic_security.document(dynamic), indent=1), "utf-8")
     rules.chmod(0o600)
-    text = _CONFIGURATION.format(
-        port=port, host=host, folder=folder, access=access, persistence=str(persistence).lower()
-    )
+    text = configuration(str(folder), port, access, host=host, persistence=persistence)
     path = folder / "mosquitto.conf"
     path.write_text(text + (f"user {user}\n" if user else ""), "utf-8")
     return path
+
+
+def configuration(folder: str, port: int, access: str, *, host: str = "127.0.0.1", persistence: bool = True) -> str:
+    """The text of `mosquitto.conf` with the access rules of the lines `access`."""
+    stays = str(persistence).lower()
+    return _CONFIGURATION.format(port=port, host=host, folder=folder, access=access, persistence=stays)
 
 
 def _plugin() -> Path:

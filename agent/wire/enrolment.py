@@ -32,7 +32,7 @@ class Renewal(Versioned):
 
     terminal: Annotated[TerminalId, Key(-75001)]
     #: PKCS #10 in PEM.
-    tls_request: Annotated[Annotated[bytes, STRICT, Field(max_length=4096)], Key(-75060)]
+    tls_request: Annotated[Annotated[bytes, STRICT, Field(max_length=4096)], Key(-75070)]
 
 
 def renewal_context(issuer: str, terminal: str) -> Context:
