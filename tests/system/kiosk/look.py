@@ -1,6 +1,7 @@
 """How a test looks at the page: does everything fit, does nothing lie on anything else, can all of it be used.
 
-Pictures are kept in `build/kiosk`. With RENZHENG_DOCS=1 those of the guide are renewed in `docs/kiosk` as well.
+Pictures are kept in `build/kiosk`. With RENZHENG_DOCS=1 those of the guide and the accessibility report are renewed in
+`docs/kiosk` as well.
 """
 
 import json
@@ -14,6 +15,7 @@ from playwright.sync_api import Page
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 PICTURES = ROOT / "build/kiosk"
+DOCS = ROOT / "docs/kiosk"
 #: Pictures of the guide: what a test calls it, and its name in the guide.
 DOCUMENTED = {
     "idle-800x480-en": "idle",
@@ -73,9 +75,11 @@ _FAULTS = """() => {
 }"""
 
 _AXE = """async () => {
-  const result = await axe.run(document, { resultTypes: ["violations"] });
+  const result = await axe.run(document, { resultTypes: ["violations", "incomplete"] });
   const where = (nodes) => nodes.map((node) => node.html.slice(0, 160));
-  return result.violations.map(({ id, impact, nodes }) => ({ id, impact, nodes: where(nodes) }));
+  const list = (found) => found.map(({ id, impact, nodes }) => ({ id, impact, nodes: where(nodes) }));
+  const passed = result.passes.map(({ id }) => id);
+  return { passed, undecided: list(result.incomplete), broken: list(result.violations) };
 }"""
 
 
@@ -87,7 +91,7 @@ def keep(page: Page, name: str) -> None:
     if os.environ.get("RENZHENG_DOCS") and name in DOCUMENTED:
         with Image.open(path) as picture:
             small = picture.convert("RGB").quantize(192, dither=Image.Dither.FLOYDSTEINBERG)
-            small.save(ROOT / "docs/kiosk" / f"{DOCUMENTED[name]}.png", optimize=True)
+            small.save(DOCS / f"{DOCUMENTED[name]}.png", optimize=True)
 
 
 def faults(page: Page) -> list[str]:
@@ -96,15 +100,15 @@ def faults(page: Page) -> list[str]:
     return found
 
 
-def violations(page: Page) -> list[dict[str, Any]]:
-    """All rules of axe-core that the page breaks now."""
+def judged(page: Page) -> dict[str, Any]:
+    """What axe-core says of the page as it is now: the rules that it passed, those left undecided, those broken."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text("utf-8"))
-    found: list[dict[str, Any]] = page.evaluate(_AXE)
+    found: dict[str, Any] = page.evaluate(_AXE)
     return found
 
 
-def serious(found: list[dict[str, Any]]) -> str:
-    """Those that keep somebody out, as text; empty if none does."""
-    kept = [violation for violation in found if violation["impact"] in {"serious", "critical"}]
+def serious(found: dict[str, Any]) -> str:
+    """The broken rules that keep somebody out, as text; empty if none does."""
+    kept = [rule for rule in found["broken"] if rule["impact"] in {"serious", "critical"}]
     return json.dumps(kept, indent=1) if kept else ""

@@ -134,7 +134,7 @@ def test_a_thousand_verifications_leave_no_trace(page: Page, stand: Stand) -> No
             .observe(document.documentElement, { attributeFilter: ["data-serial"] });
         }"""
     )
-    live(page, stand, 50)
+    live(page, stand, 150)
     before = size(cdp)
     shown = live(page, stand, 1000)
     after = size(cdp)

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from agent.verification.screen import Screen, Stage
-from tests.system.kiosk.look import keep, serious, violations
+from tests.system.kiosk.look import judged, keep, serious
 from tests.system.kiosk.scenes import SIZES
 from tests.system.kiosk.stand import PIN, Stand
 
@@ -97,13 +97,13 @@ def test_the_operators_page_fits_and_is_for_everybody(browser: Browser, stand: S
         page.wait_for_selector("#door:not([hidden])")
         small = (width, height) == SIZES[1]
         if small:
-            wrong += filter(None, [serious(violations(page))])
+            wrong += filter(None, [serious(judged(page))])
         page.keyboard.type(PIN)
         page.wait_for_selector("#devices li")
         page.locator("#aim").click()
         page.wait_for_selector("#preview[data-live]")
         if small:
-            wrong += filter(None, [serious(violations(page))])
+            wrong += filter(None, [serious(judged(page))])
         if page.evaluate("document.querySelector('main').scrollWidth > innerWidth"):
             wrong.append(f"{width}x{height}: the board is wider than the screen")
         keep(page, f"operator-{width}x{height}-en")

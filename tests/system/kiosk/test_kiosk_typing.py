@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from agent.verification.screen import Screen, Stage
 from firmware_bridge.reader import CanKey, MrzKey
-from tests.system.kiosk.look import faults, serious, violations
+from tests.system.kiosk.look import faults, judged, serious
 from tests.system.kiosk.scenes import SIZES
 from tests.system.kiosk.stand import Stand
 
@@ -121,7 +121,7 @@ def test_typing_fits_every_screen_and_is_for_everybody(browser: Browser, stand: 
             page.keyboard.type(field)
             wrong += [f"{field} {width}x{height}: {fault}" for fault in faults(page)]
             if (width, height) == SIZES[1]:
-                wrong += filter(None, [serious(violations(page))])
+                wrong += filter(None, [serious(judged(page))])
             page.keyboard.press("Enter")
         context.close()
     assert not wrong, "\n".join(wrong)
