@@ -7,8 +7,7 @@ import click
 from rich.console import Console
 
 from agent.cli.run import settings_option
-from agent.cli.self_test import document
-from agent.health.check import run
+from agent.health.check import document, run
 from agent.health.checks import RUNTIME, checks
 from agent.health.diagnosis import bundle
 

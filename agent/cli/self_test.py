@@ -10,7 +10,7 @@ from rich.table import Table
 
 from agent import __version__
 from agent.cli.run import settings_option
-from agent.health.check import Report, Result, Status, run, select
+from agent.health.check import Report, Status, document, run, select
 from agent.health.checks import checks
 
 STYLE = {Status.PASS: "green", Status.WARN: "yellow", Status.FAIL: "bold red", Status.SKIP: "dim"}
@@ -62,28 +62,3 @@ def table(report: Report, *, fix_hints: bool) -> Table:
         style = STYLE[finding.status]
         shown.add_row(result.id, f"[{style}]{finding.status.upper()}[/{style}]", measured, finding.limit)
     return shown
-
-
-def document(report: Report) -> dict[str, object]:
-    """The report for a machine."""
-    return {
-        "version": 1,
-        "software": __version__,
-        "status": report.status,
-        "seconds": round(report.seconds, 3),
-        "checks": [_row(result) for result in report.results],
-    }
-
-
-def _row(result: Result) -> dict[str, object]:
-    finding = result.finding
-    return {
-        "id": result.id,
-        "title": result.title,
-        "status": finding.status,
-        "measured": finding.measured,
-        "limit": finding.limit,
-        "remedy": finding.remedy,
-        "code": finding.code,
-        "seconds": round(result.seconds, 3),
-    }

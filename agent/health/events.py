@@ -13,7 +13,8 @@ log = logging.getLogger("renzheng")
 
 #: Message ids are derived from the events' names in this namespace: stable, and nobody has to keep a list.
 _NAMESPACE = uuid.UUID("6c1d9a52-5a0e-4a57-9f0b-1f7a3b0c8e11")
-_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,63}|")
+#: A code, a number, a version, or a part's kind and name ("reader passport").
+_VALUE = re.compile(r"(?:reader )?[A-Za-z0-9][A-Za-z0-9._:+-]{0,63}|")
 
 Value = str | int | float | bool
 

@@ -56,7 +56,7 @@ class JournalHandler(logging.Handler):
             "RENZHENG_LOGGER": record.name,
             "CODE_FILE": record.pathname,
             "CODE_LINE": str(record.lineno),
-            "CODE_FUNC": record.funcName,
+            "CODE_FUNC": record.funcName or "",
         }
         event = getattr(record, "event", None)
         if isinstance(event, Event):
@@ -98,7 +98,10 @@ def describe(error: BaseException) -> str:
         f"{Path(frame.filename).name}:{frame.lineno}({frame.name})"
         for frame in traceback.extract_tb(error.__traceback__)
     ]
-    return f"{type(error).__name__}{told} at {' > '.join(places[-8:]) or 'an unknown place'}"
+    told += f" at {' > '.join(places[-8:])}" if places else ""
+    if isinstance(error, BaseExceptionGroup):
+        told += f" of [{'; '.join(describe(part) for part in error.exceptions[:4])}]"
+    return f"{type(error).__name__}{told}"
 
 
 def _clean(text: str) -> str:

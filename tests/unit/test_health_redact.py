@@ -1,0 +1,97 @@
+"""Planted personal data does not come through the redaction, and is found where it lies."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.health.audit import Audit
+from agent.health.diagnosis import bundle
+from agent.health.golden import PORTRAITS, portrait
+from agent.health.redact import redact, scan
+from agent.wire.keys import SoftwareSigner
+from firmware_bridge.simulator.person import Person
+
+HOLDER = Person()
+RESIDENT = "11010519491231002X"
+PLANTED = {
+    "the machine-readable zone": HOLDER.zone(),
+    "its lower line": HOLDER.zone()[44:],
+    "a document number": f"read {HOLDER.number} failed",
+    "a resident identity number": f"number {RESIDENT}",
+    "a birth date": "birth_date=1974-08-12",
+    "a Chinese name": "姓名 张三丰",
+    "an e-mail address": "anna.maria@example.org",
+    "a picture as base64": "A" * 200,
+    "a private key": "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG\n-----END PRIVATE KEY-----",
+    "a password in a URL": "mqtts://user:secret@host:8883",
+}
+SECRETS = (
+    "ERIKSSON",
+    HOLDER.number,
+    RESIDENT,
+    "1974-08-12",
+    "张三丰",
+    "anna.maria",
+    "A" * 90,
+    "MIGHAgEAMBMG",
+    "secret",
+)
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_planted_data_is_taken_out_of_text(what: str) -> None:
+    text = redact(f"before {PLANTED[what]} after")
+    assert not [secret for secret in SECRETS if secret in text]
+    assert text.startswith("before")
+    assert text.endswith("after")
+
+
+def test_what_a_maintainer_needs_stays() -> None:
+    text = "2026-11-21T22:48:36 renzheng[49]: verification failed document.removed in 3.5 s on t-0001, 127.0.0.1:8883"
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (HOLDER.zone().encode(), "machine-readable lines"),
+        (b"x" * ((1 << 20) - 10) + HOLDER.zone().encode(), "machine-readable lines"),
+        (RESIDENT.encode(), "resident identity number"),
+        (b"\0" * 77 + portrait(PORTRAITS[0]), "JPEG picture"),
+    ],
+)
+def test_the_scan_finds_what_lies_in_a_file(tmp_path: Path, content: bytes, kind: str) -> None:
+    (tmp_path / "some.db").write_bytes(content)
+    found = list(scan(tmp_path))
+    assert [finding.kind for finding in found] == [kind]
+    assert found[0].offset >= 0
+
+
+def test_the_scan_finds_nothing_in_what_the_agent_writes(tmp_path: Path) -> None:
+    audit = Audit(tmp_path / "audit", SoftwareSigner(ec.generate_private_key(ec.SECP256R1())))
+    for _ in range(300):
+        audit.append("verification", result="verified", code="", seconds=2.5, request="0f" * 16)
+    assert list(scan(tmp_path)) == []
+
+
+def test_a_bundle_holds_nothing_that_was_planted_in_every_place_it_looks(tmp_path: Path) -> None:
+    settings = tmp_path / "renzheng.toml"
+    settings.write_text(
+        f'[terminal]\nrelying_party = "{RESIDENT}"\npurpose = "{HOLDER.number}"\nstate = "{tmp_path / "state"}"\n'
+        '[camera]\ntype = "v4l2"\n[broker]\nurls = ["mqtts://user:secret@127.0.0.1:8883"]\n'
+    )
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    (runtime / "health.json").write_text(json.dumps({"parts": HOLDER.zone()}))
+    tested = {"checks": [{"measured": " ".join(PLANTED.values())}]}
+    archive = tarfile.open(fileobj=io.BytesIO(bundle(settings, tested, runtime=runtime)))  # noqa: SIM115  # in memory
+    pieces = {entry.name: archive.extractfile(entry).read().decode() for entry in archive}  # type: ignore[union-attr]  # files only
+    assert {"renzheng-diagnosis/settings.json", "renzheng-diagnosis/self-test.json"} <= pieces.keys()
+    for name, text in pieces.items():
+        assert not [secret for secret in SECRETS if secret in text], name
+    assert "machine-readable lines taken out" in pieces["renzheng-diagnosis/health.json"]
+    assert "v4l2" in pieces["renzheng-diagnosis/settings.json"]

@@ -1,0 +1,110 @@
+"""The self-test's runner: every check bounded, its findings a table and a document that follows its schema."""
+
+import json
+import time
+from importlib import resources
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]  # no stubs in the environment
+import pytest
+from click.testing import CliRunner
+
+from agent.biometrics.bundle import ModelBundle
+from agent.biometrics.manifest import Role
+from agent.cli.self_test import self_test
+from agent.failures import RenzhengError
+from agent.health import check, golden
+from agent.health.check import Check, Finding, Status, document
+from agent.health.checks import checks
+
+SCHEMA = json.loads(resources.files("agent.health").joinpath("self_test.schema.json").read_text("utf-8"))
+SETTINGS = """
+[terminal]
+relying_party = "Grand Hotel"
+state = "{folder}/state"
+[camera]
+type = "simulated"
+portrait = "{portrait}"
+[broker]
+urls = ["mqtts://127.0.0.1:1"]
+"""
+
+
+def raising(error: Exception) -> check.Report:
+    def run() -> Finding:
+        raise error
+
+    return check.run([Check("part", "Part", run)])
+
+
+def test_a_check_that_hangs_fails_in_its_time_and_holds_up_nobody() -> None:
+    def hang() -> Finding:
+        time.sleep(5)
+        return check.passed("late")
+
+    slow = Check("slow", "Slow", hang, seconds=0.2)
+    report = check.run([slow, Check("quick", "Quick", lambda: check.passed("1"))])
+    assert report.seconds < 1.0
+    assert [result.finding.status for result in report.results] == [Status.FAIL, Status.PASS]
+    assert report.exit_status == 2
+
+
+def test_an_error_of_ours_brings_its_remedy_and_a_foreign_one_keeps_its_text() -> None:
+    ours = raising(RenzhengError("reader.gone", "nobody there")).results[0].finding
+    assert ours.code == "reader.gone"
+    assert "cable" in ours.remedy
+    foreign = raising(ValueError("L898902C3")).results[0].finding
+    assert "L898902C3" not in foreign.measured
+    assert foreign.code == "internal.error"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "exit_status"),
+    [([Status.PASS, Status.SKIP], 0), ([Status.PASS, Status.WARN], 1), ([Status.WARN, Status.FAIL], 2)],
+)
+def test_the_worst_finding_is_the_exit_status(statuses: list[Status], exit_status: int) -> None:
+    made = [Check(f"c{n}", "", lambda s=status: Finding(s)) for n, status in enumerate(statuses)]  # type: ignore[misc]  # bound now
+    assert check.run(made).exit_status == exit_status
+
+
+def test_checks_are_chosen_by_id_and_by_family() -> None:
+    made = [Check(name, "", lambda: check.passed("")) for name in ("reader.passport", "reader.id-card", "clock")]
+    assert [c.id for c in check.select(made, ["reader"])] == ["reader.passport", "reader.id-card"]
+    assert [c.id for c in check.select(made, ["*.id-card", "clock"])] == ["reader.id-card", "clock"]
+
+
+def test_a_terminal_that_was_never_provisioned_says_so_part_by_part(tmp_path: Path) -> None:
+    portrait = golden.portrait(golden.PORTRAITS[1])
+    (tmp_path / "p.jpg").write_bytes(portrait)
+    settings = tmp_path / "renzheng.toml"
+    settings.write_text(SETTINGS.format(folder=tmp_path, portrait=tmp_path / "p.jpg"))
+    done = CliRunner().invoke(self_test, ["--settings", str(settings), "--json"])
+    assert done.exit_code == 2
+    shown = json.loads(done.stdout)
+    jsonschema.validate(shown, SCHEMA)
+    found = {row["id"]: row for row in shown["checks"]}
+    assert found["settings"]["status"] == "pass"
+    assert found["key"]["status"] == "fail"
+    assert "provision" in found["key"]["remedy"]
+    assert found["camera"]["status"] == "pass", found["camera"]
+    assert found["golden"]["status"] == "pass", found["golden"]
+    assert {f"model.{role}" for role in Role} <= found.keys()
+    assert shown["seconds"] < 10
+
+
+def test_broken_settings_leave_the_checks_of_the_machine(tmp_path: Path) -> None:
+    (tmp_path / "renzheng.toml").write_text("[terminal]\ncolour = 1\n")
+    made = checks(tmp_path / "renzheng.toml")
+    report = check.run(made)
+    jsonschema.validate(json.loads(json.dumps(document(report))), SCHEMA)
+    assert report.results[0].finding.status is Status.FAIL
+    assert "terminal.colour: no such setting" in report.results[0].finding.measured
+    assert {"memory", "clock", "watchdog"} <= {result.id for result in report.results}
+
+
+def test_the_known_answers_are_those_of_the_shipped_models() -> None:
+    bundle, noted = ModelBundle.shipped(), golden.read()
+    assert noted.embed_model == bundle.entry(Role.EMBED).sha256, "run `python -m agent.health.golden`"
+    assert noted.passive_model == bundle.entry(Role.PASSIVE).sha256, "run `python -m agent.health.golden`"
+    living, printed = noted.passive
+    assert living < 0.5 < printed

@@ -1,0 +1,217 @@
+"""The watchdog believes progress, starts anew what hangs, gives up in time, and its events hold nothing personal."""
+
+import asyncio
+import logging
+import socket
+from pathlib import Path
+
+import pytest
+
+from agent.failures import RenzhengError
+from agent.health import events, log
+from agent.health.catalog import catalog
+from agent.health.heartbeat import Heartbeats
+from agent.health.notify import Notifier
+from agent.health.state import PartStates, read
+from agent.health.watchdog import Budget, Watchdog
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Systemd:
+    """The other end of NOTIFY_SOCKET."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "notify"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.path))
+        self._socket.setblocking(False)
+
+    def heard(self) -> list[str]:
+        found = []
+        while True:
+            try:
+                found.append(self._socket.recv(4096).decode())
+            except BlockingIOError:
+                return found
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path):  # type: ignore[no-untyped-def]  # a fixture
+    made = Systemd(tmp_path)
+    yield made
+    made.close()
+
+
+def notifier(systemd: Systemd) -> Notifier:
+    return Notifier({"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "10000000"})
+
+
+async def nothing() -> None:
+    """A part that starts anew in no time."""
+
+
+async def test_systemd_hears_nothing_while_a_loop_without_a_restart_is_overdue(systemd: Systemd) -> None:
+    clock = Clock()
+    beats = Heartbeats(clock)
+    flow = beats.register("flow", 5.0)
+    watchdog = Watchdog(beats, notifier(systemd), {}, clock=clock)
+    await watchdog.look()
+    assert systemd.heard() == ["WATCHDOG=1"]
+    clock.now += 6
+    await watchdog.look()
+    assert systemd.heard() == ["STATUS=flow hangs; asking for a restart", "WATCHDOG=trigger"]
+    # A loop that comes back too late is not believed: the restart was asked for.
+    flow.beat()
+    await watchdog.look()
+    assert systemd.heard() == []
+
+
+async def test_a_part_that_hangs_is_started_anew_within_its_budget_and_then_the_process(systemd: Systemd) -> None:
+    clock = Clock()
+    beats = Heartbeats(clock)
+    beats.register("camera", 5.0)
+    restarted = []
+
+    async def restart() -> None:
+        restarted.append(clock.now)
+
+    watchdog = Watchdog(beats, notifier(systemd), {"camera": restart}, budget=Budget(2, 300.0), clock=clock)
+    for _ in range(2):
+        clock.now += 6
+        await watchdog.look()
+        assert systemd.heard() == ["WATCHDOG=1"]
+    assert restarted == [1006.0, 1012.0]
+    clock.now += 6
+    await watchdog.look()
+    assert systemd.heard()[-1] == "WATCHDOG=trigger"
+    assert watchdog.given_up == "camera"
+
+
+async def test_the_budget_fills_up_again(systemd: Systemd) -> None:
+    clock = Clock()
+    beats = Heartbeats(clock)
+    beats.register("camera", 5.0)
+    watchdog = Watchdog(beats, notifier(systemd), {"camera": nothing}, budget=Budget(1, 60.0), clock=clock)
+    for _ in range(3):
+        clock.now += 100
+        await watchdog.look()
+    assert watchdog.given_up == ""
+
+
+async def test_a_restart_that_fails_does_not_end_the_watchdog(systemd: Systemd) -> None:
+    clock = Clock()
+    beats = Heartbeats(clock)
+    beats.register("camera", 5.0)
+
+    async def broken() -> None:
+        raise OSError(5, "Input/output error")
+
+    watchdog = Watchdog(beats, notifier(systemd), {"camera": broken}, clock=clock)
+    clock.now += 6
+    await watchdog.look()
+    assert systemd.heard() == ["WATCHDOG=1"]
+
+
+async def test_the_watchdog_feeds_systemd_several_times_within_its_time_out(systemd: Systemd) -> None:
+    fed = Notifier({"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "400000"})
+    task = asyncio.create_task(Watchdog(Heartbeats(), fed, {}).run())
+    await asyncio.sleep(0.4)
+    task.cancel()
+    assert len(systemd.heard()) >= 3
+
+
+def test_two_loops_of_one_name_are_an_error() -> None:
+    beats = Heartbeats()
+    beats.register("flow", 1.0)
+    with pytest.raises(ValueError, match="flow"):
+        beats.register("flow", 1.0)
+
+
+def test_outside_systemd_nothing_is_sent_and_no_watchdog_is_wanted() -> None:
+    alone = Notifier({})
+    alone.ready("serving")
+    assert not alone.wired
+    assert alone.watchdog == 0.0
+    assert Notifier({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}).watchdog == 0.0
+
+
+def test_an_event_takes_codes_and_numbers_and_refuses_free_text() -> None:
+    events.emit(events.PART_DOWN, part="reader passport", code="reader.gone")
+    with pytest.raises(ValueError, match="free text"):
+        events.emit(events.PART_DOWN, part="camera", code="ANNA MARIA ERIKSSON")
+    with pytest.raises(ValueError, match="has the fields"):
+        events.emit(events.PART_DOWN, part="camera", name="x")
+
+
+def test_an_exception_is_logged_without_its_text_unless_it_is_our_own() -> None:
+    def failing(error: Exception) -> str:
+        try:
+            raise error  # noqa: TRY301  # it needs a traceback
+        except Exception as caught:  # noqa: BLE001  # the point of the test
+            return log.describe(caught)
+
+    assert "L898902C3" not in failing(ValueError("invalid literal: 'L898902C3'"))
+    assert "ValueError at test_health_watch.py" in failing(ValueError("x"))
+    assert "the reader is gone [reader.gone]" in failing(RenzhengError("reader.gone", "the reader is gone"))
+    assert "No such file" in failing(FileNotFoundError(2, "x", "/home/anna"))
+    assert "/home/anna" not in failing(FileNotFoundError(2, "x", "/home/anna"))
+    grouped = failing(ExceptionGroup("L898902C3", [KeyError("L898902C3")]))
+    assert "KeyError" in grouped
+    assert "L898902C3" not in grouped
+
+
+def test_the_journal_receives_fields_and_one_line_whatever_the_text(tmp_path: Path) -> None:
+    journal = Systemd(tmp_path)
+    handler = log.JournalHandler(str(journal.path))
+    record = logging.LogRecord("agent.x", logging.WARNING, "x.py", 7, "two\nlines\x1b[31m %s", ("x" * 9000,), None)
+    handler.emit(record)
+    fields = dict(line.split("=", 1) for line in journal.heard()[0].splitlines())
+    assert fields["PRIORITY"] == "4"
+    assert fields["MESSAGE"].startswith("two lines [31m xxx")
+    assert len(fields["MESSAGE"]) < 2100
+    event = logging.LogRecord("renzheng", logging.INFO, "x.py", 1, "text", (), None)
+    event.event, event.event_fields = events.PART_UP, {"part": "camera", "seconds": 2.0}
+    handler.emit(event)
+    fields = dict(line.split("=", 1) for line in journal.heard()[0].splitlines())
+    assert fields["MESSAGE_ID"] == events.PART_UP.message_id
+    assert fields["RENZHENG_PART"] == "camera"
+    handler.close()
+    journal.close()
+
+
+def test_every_event_has_its_own_id_and_an_entry_in_the_journal_catalogue() -> None:
+    ids = [event.message_id for event in events.all_events()]
+    assert len(set(ids)) == len(ids)
+    text = catalog()
+    assert all(f"-- {message_id}\n" in text for message_id in ids)
+    assert "{" not in text
+
+
+def test_parts_are_told_once_and_read_back_while_fresh(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    states = PartStates()
+    with caplog.at_level(logging.INFO):
+        states.up("camera")
+        states.down("camera", "camera.gone")
+        states.down("camera", "camera.gone")
+        states.up("broker")
+        states.up("camera")
+    assert next(record.getMessage() for record in caplog.records) == "camera is down: camera.gone"
+    assert len(caplog.records) == 2
+    assert states.summary() == "all parts serve"
+    states.write(tmp_path)
+    told = read(tmp_path)
+    assert told is not None
+    assert told["camera"].up
+    (tmp_path / "health.json").write_text('{"written": 1, "parts": {}}')
+    assert read(tmp_path) is None
+    assert read(tmp_path / "absent") is None
