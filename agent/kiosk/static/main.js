@@ -9,6 +9,7 @@ import { offerSpeech, silence, speak } from "./speech.js";
 
 const GONE = { stage: "gone", document: 0, guidance: "", step: 0, steps: 0, held: 0, light: "", failure: "", number: 0, code: 0, serial: 0 };
 const UNTOUCHED = 60000;
+const BECKON = 30000;
 // While these are shown a person may still be typing.
 const TYPING = new Set(["idle", "need_key", "reading"]);
 
@@ -109,6 +110,12 @@ function fitView() {
   fit(view);
 }
 
+// The idle figure moves for a while, rests, and moves again: a terminal waits all day, and motion costs a small device.
+function beckon() {
+  if (state.stage !== "idle") return;
+  for (const animation of document.querySelector(".lay").getAnimations({ subtree: true })) animation.play();
+}
+
 let shownCode = 0;
 function showCode() {
   byId("scan").hidden = byId("code").hidden = !state.code;
@@ -129,6 +136,7 @@ async function start() {
   document.querySelector("[data-act='cancel']").addEventListener("click", () => post("/cancel"));
   for (const event of ["pointerdown", "keydown"]) document.addEventListener(event, touched, { passive: true });
   window.addEventListener("resize", fitView);
+  setInterval(beckon, BECKON);
   document.addEventListener("contextmenu", (event) => event.preventDefault());
   show(GONE);
   listen(show, () => show(GONE));

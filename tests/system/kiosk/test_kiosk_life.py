@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from agent.biometrics.types import Guidance
+from agent.failures import lookup
 from agent.verification.screen import Screen, Stage
 from tests.system.kiosk.latency import measure, p95
 from tests.system.kiosk.scenes import SCENES
@@ -52,6 +53,36 @@ def test_the_light_fills_the_page_and_leaves_with_the_face(page: Page, stand: St
     stand.show(Screen(Stage.DECIDING))
     page.wait_for_selector("html:not([data-lit])")
     expect(page.locator("body")).to_have_css("background-color", "rgb(247, 245, 240)")
+
+
+def test_prompts_are_spoken_only_when_asked_for_and_until_the_next_person(page: Page, stand: Stand) -> None:
+    page.evaluate(
+        """() => {
+          window.spoken = [];
+          const speak = speechSynthesis.speak.bind(speechSynthesis);
+          speechSynthesis.speak = (words) => (window.spoken.push([words.text, words.lang]), speak(words));
+        }"""
+    )
+    stand.show(Screen(Stage.READING))
+    page.wait_for_selector("html[data-view=reading]")
+    assert page.evaluate("window.spoken") == []
+    page.locator("#speak").tap()
+    stand.show(Screen(Stage.FACE, guidance=Guidance.TURN_LEFT))
+    page.wait_for_selector("html[data-guidance=turn_left]")
+    stand.show(Screen(Stage.FACE, guidance=Guidance.TURN_LEFT, held=0.5))
+    stand.show(Screen(Stage.IDLE))
+    page.wait_for_selector("html[data-view=idle]")
+    expect(page.locator("#speak")).to_have_attribute("aria-pressed", "false")
+    spoken = page.evaluate("window.spoken")
+    assert spoken[:2] == [["Leave your document on the reader", "en-GB"], ["Turn your head left", "en-GB"]]
+    stand.show(Screen(Stage.VERIFIED))
+    page.wait_for_selector("html[data-view=verified]")
+    assert page.evaluate("window.spoken") == spoken
+
+
+def test_a_failure_is_told_to_a_screen_reader(page: Page, stand: Stand) -> None:
+    stand.show(SCENES["refused"])
+    expect(page.get_by_role("status")).to_have_text(lookup("face.mismatch").person["en"])
 
 
 def test_stop_reaches_the_flow(page: Page, stand: Stand) -> None:
