@@ -4,17 +4,17 @@ The order of things: look at the terminal (the first templates are made), turn a
 `high` watch the colours of the screen.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.biometrics.liveness.challenge import Challenge
 from agent.biometrics.liveness.fuse import fuse_parts
 from agent.biometrics.liveness.light import LightShow
-from agent.biometrics.liveness.parallax import Parallax, PointTrack, grey_of
+from agent.biometrics.liveness.parallax import LEAD, Parallax, PointTrack, TurnShape, grey_of
 from agent.biometrics.liveness.policy import LivenessPolicy
 from agent.biometrics.liveness.same_person import SamePerson
 from agent.biometrics.liveness.stream import StreamWatch
 from agent.biometrics.liveness.track import FaceTrack
-from agent.biometrics.liveness.turns import DIRECTIONS, Look, Phase, TurnGate
+from agent.biometrics.liveness.turns import DEEP_SHARE, DIRECTIONS, Look, Phase, TurnGate
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.types import (
     Face,
@@ -22,14 +22,15 @@ from agent.biometrics.types import (
     Frame,
     FrameAnalysis,
     Guidance,
+    Image,
     LivenessPart,
     LivenessVerdict,
 )
 
 #: What a turned head may look like to the quality gate without being wrong.
 _TURNED = frozenset({Guidance.LOOK_HERE, Guidance.UNCOVER, Guidance.HOLD_STILL, Guidance.CENTRE})
-#: Shares of the asked angle at which a turning head is compared: twice on its way, once where it gets there.
-_ON_THE_WAY = ((0.35, 0.6), (0.6, 0.95), (0.95, 9.0))
+#: Shares of the asked angle at which a turning head is compared on its way, before it is where it was asked to be.
+_ON_THE_WAY = ((0.35, 0.6), (0.6, 0.95))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,11 @@ class FaceSession:
         self._stream = StreamWatch("camera" in policy.required)
         self._parallax = Parallax("parallax" in policy.required)
         self._points: PointTrack | None = None
+        self._shape: TurnShape | None = None
         self._show = LightShow(challenge.colours, policy.slot, "light" in policy.required)
         self._passive: float | None = None
         self._quality: dict[str, float] = {}
-        self._sampled: set[tuple[int, Phase, int, int]] = set()
+        self._sampled: set[tuple[int, Phase, int, float]] = set()
         self._faces = 0
         self._now: float | None = None
         self._failure = ""
@@ -147,24 +149,31 @@ class FaceSession:
                 self._gate.ask_more()
         track = self._track.follow(face.box, frame.timestamp)
         look = Look(frame.timestamp, face.pose.yaw, face.pose.pitch, track)
+        grey = self._follow_points(frame, look)
+        if self._shape is not None and self._shape.lead >= LEAD:
+            look = replace(look, deep=True)
         before, done = self._gate.phase, len(self._gate.done)
         self._gate.see(look)
-        self._follow_points(frame, face, before, done)
+        if before is Phase.AHEAD and self._gate.phase is Phase.ASK:
+            self._points = PointTrack(grey_of(frame) if grey is None else grey, face)
+        elif before is Phase.ASK and self._gate.phase is Phase.HOLD and self._shape is not None:
+            self._parallax.turns[done:] = [self._shape]
         self._compare(frame, analysis, look)
         if self._person.broken:
             self._failure = "liveness.person_changed"
 
-    def _follow_points(self, frame: Frame, face: Face, before: Phase, done: int) -> None:
-        """Track points from the prompt to the end of the turn."""
+    def _follow_points(self, frame: Frame, look: Look) -> Image | None:
+        """Follow the points of a turn that is asked for; the grey picture if one was made."""
+        self._shape = None
         gate = self._gate
-        if before is not Phase.ASK and gate.phase is Phase.ASK and self._points is None:
-            self._points = PointTrack(grey_of(frame), face)
-        elif self._points is not None and gate.phase in (Phase.ASK, Phase.HOLD):
-            self._points.follow(grey_of(frame))
-            if before is Phase.ASK and gate.phase is Phase.HOLD:
-                self._parallax.turns[done:] = [self._points.shape(DIRECTIONS[gate.guidance])]
-        else:
+        if self._points is None or gate.phase not in (Phase.ASK, Phase.HOLD):
             self._points = None
+            return None
+        grey = grey_of(frame)
+        self._points.follow(grey)
+        if gate.phase is Phase.ASK and gate.angle(gate.guidance, look) >= DEEP_SHARE:
+            self._shape = self._points.shape(DIRECTIONS[gate.guidance])
+        return grey
 
     def _compare(self, frame: Frame, analysis: FrameAnalysis, look: Look) -> None:
         """Take a template where the person has to be the same: ahead before each turn, on the way, at its end."""
@@ -176,11 +185,14 @@ class FaceSession:
                 self._quality = dict(analysis.quality)
         elif gate.phase is Phase.ASK:
             share = gate.angle(gate.guidance, look)
-            for band, (low, high) in enumerate(_ON_THE_WAY):
-                if low <= share < high and self._first_of(band):
+            for low, high in _ON_THE_WAY:
+                if low <= share < high and self._first_of(low):
                     self._person.look_aside(self._pipeline.embed(frame, analysis), gate.guidance, share)
+        elif gate.phase is Phase.HOLD and self._first_of():
+            share = gate.angle(gate.guidance, look)
+            self._person.look_aside(self._pipeline.embed(frame, analysis), gate.guidance, share)
 
-    def _first_of(self, band: int = 0) -> bool:
+    def _first_of(self, band: float = 0.0) -> bool:
         """Whether this is the first frame of its phase (and band of it) in this step of this sequence."""
         gate = self._gate
         key = (gate.mistakes, gate.phase, len(gate.done), band)

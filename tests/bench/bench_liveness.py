@@ -84,7 +84,7 @@ def angle_runs(policy: LivenessPolicy, runs: int) -> Iterator[tuple[str, list[st
     """The species that need no pixels, each with the outcome of each run ("" is passed)."""
     habits = {
         "person": Habits(),
-        "person, 30° and 24° turns": Habits(yaw=(30.0, 1.0), pitch=(24.0, 1.0)),
+        "person, 30° and 24° turns": Habits(yaw=(30.0, 1.0), pitch=(24.0, 1.0), insist=0.0),
         "person, slow to react": Habits(reaction=(1.6, 0.5), turning=(1.1, 0.2)),
         "person, mistakes 1 prompt in 10": Habits(confusion=0.1),
     }
@@ -189,7 +189,7 @@ def _replay(source: str, seed: int, policy: LivenessPolicy, *, same: bool) -> tu
 
 
 def _turn(angle: float) -> Habits:
-    return Habits(yaw=(angle, 0.5), pitch=(0.8 * angle, 0.5))
+    return Habits(yaw=(angle, 0.5), pitch=(0.8 * angle, 0.5), insist=0.0)
 
 
 SPECIES: dict[str, Callable[[str, int], Actor]] = {

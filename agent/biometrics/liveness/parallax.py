@@ -17,7 +17,7 @@ from agent.biometrics.types import Face, Frame, Image, LivenessPart, LivenessVer
 Floats = NDArray[np.float32]
 
 #: Lead of the nose, in distances between the eyes, from which on a turn shows depth: docs/liveness.md has the rates.
-LEAD = 0.09
+LEAD = 0.10
 #: Share of the face's own motion that its surroundings may make: more, and it is carried about with the face.
 CARRIED = 0.6
 #: Motion of the face, in distances between the eyes, below which its surroundings say nothing.

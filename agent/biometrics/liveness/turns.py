@@ -18,7 +18,9 @@ FRONTAL_YAW, FRONTAL_PITCH = 12.0, 11.0
 #: How far up or down the camera may see a person who looks ahead: it may hang high or stand low.
 NEUTRAL_PITCH = 20.0
 #: A turn goes on while it stays above this share of its angle, and counts as wrong only if the asked one is below.
-_KEEP, _CLEARLY_NOT = 0.75, 0.6
+_KEEP, _CLEARLY_NOT = 0.6, 0.6
+#: The share that suffices where tracked points show depth: two readings that paper cannot both give.
+DEEP_SHARE = 0.72
 #: Where each turn moves a face in the picture: right, down.
 DIRECTIONS: Mapping[Guidance, tuple[float, float]] = MappingProxyType(
     {
@@ -51,6 +53,8 @@ class Look:
     yaw: float
     pitch: float
     track: int
+    #: Whether tracked points show the depth of the turn that is asked for.
+    deep: bool = False
 
 
 class Phase(Enum):
@@ -208,7 +212,7 @@ class TurnGate:
     def _ask(self, look: Look) -> None:
         turn = self._steps[len(self.done)].turn
         share = self.angle(turn, look)
-        self._run = self._run + 1 if share >= 1.0 else 0
+        self._run = self._run + 1 if share >= (DEEP_SHARE if look.deep else 1.0) else 0
         self._peak = max(self._peak, share)
         other = self._sustained_other(look, turn)
         if other is not None:

@@ -73,7 +73,8 @@ class Print:
         self._portrait, self._handling, self._angle, self._behind = portrait, handling, angle, behind
         spread = 0.0 if handling is Paper.STILL else 3.0
         self._mover = Mover(
-            np.random.default_rng(seed), Habits(yaw=(angle, spread), pitch=(angle, spread), sway=2.5, distance=480.0)
+            np.random.default_rng(seed),
+            Habits(yaw=(angle, spread), pitch=(angle, spread), insist=0.1, level=0.0, sway=2.5, distance=480.0),
         )
         eyes = float(np.linalg.norm(portrait.points[1] - portrait.points[0]))
         self._width = portrait.image.shape[1] * _INTEROCULAR / eyes
@@ -123,7 +124,7 @@ class Replay:
     def __init__(self, recording: Recording, *, delay: float = 0.0, border: float = 12.0, seed: int = 0) -> None:
         self._recording, self._delay, self._border = recording, delay, border
         self._mover = Mover(
-            np.random.default_rng(seed), Habits(yaw=(0.0, 0.0), pitch=(0.0, 0.0), tremor=0.4, distance=300.0)
+            np.random.default_rng(seed), Habits(yaw=(0.0, 0.0), pitch=(0.0, 0.0), level=0.0, tremor=0.4, distance=300.0)
         )
         self._begin: float | None = None
 

@@ -21,6 +21,10 @@ class Habits:
     sway: float = 1.5
     blinks: float = 3.5
     distance: float = 520.0
+    #: How far up the head points when it looks at the terminal: the camera stands over the screen.
+    level: float = 4.0
+    #: How much further a head turns, as a share, when the prompt is still there after a while.
+    insist: float = 0.25
     #: The share of prompts that are taken for their opposite.
     confusion: float = 0.0
 
@@ -65,6 +69,8 @@ class Mover:
         if self._waiting is not None and now >= self._waiting[0]:
             self._set_off(self._waiting[1], now)
             self._waiting = None
+        elif self._waiting is None and self._shown in _AIMS and now > self._start + self._length + 1.2:
+            self._go(now, (self._to[0] * (1 + self.habits.insist), self._to[1] * (1 + self.habits.insist)), 0.4)
         elapsed, self._now = max(0.0, now - self._now), now
         keep = np.exp(-elapsed / 0.7)
         self._drift = self._drift * keep + self.rng.normal(0, 1, 6) * np.sqrt(1 - keep * keep)
@@ -72,7 +78,7 @@ class Mover:
         yaw, pitch = self._between(now)
         return Pose(
             yaw=yaw + tremor[0],
-            pitch=pitch + tremor[1],
+            pitch=self.habits.level + pitch + tremor[1],
             roll=tremor[2],
             x=sway[0],
             y=sway[1] - 10.0,
@@ -90,14 +96,17 @@ class Mover:
         )
 
     def _set_off(self, guidance: Guidance, now: float) -> None:
-        self._from = self._between(now)
         across, up = _AIMS.get(guidance, (0.0, 0.0))
-        self._to = (across * self.rng.normal(*self.habits.yaw), up * self.rng.normal(*self.habits.pitch))
-        self._start, self._length = now, max(0.25, self.rng.normal(*self.habits.turning))
+        aim = (across * self.rng.normal(*self.habits.yaw), up * self.rng.normal(*self.habits.pitch))
+        self._go(now, aim, max(0.25, self.rng.normal(*self.habits.turning)))
         if guidance is Guidance.COME_CLOSER:
             self._nearer += 60.0
         elif guidance is Guidance.MOVE_BACK:
             self._nearer -= 60.0
+
+    def _go(self, now: float, aim: tuple[float, float], length: float) -> None:
+        self._from = self._between(now)
+        self._to, self._start, self._length = aim, now, length
 
     def _lids(self, now: float) -> float:
         if now > self._blink + 0.16:

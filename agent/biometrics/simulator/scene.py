@@ -52,7 +52,7 @@ class Light:
 
     gain: float = 1.0
     lamp: tuple[float, float, float] = (-0.4, -0.6, 0.7)
-    contrast: float = 0.45
+    contrast: float = 0.3
     screen: tuple[float, float, float] = PAGE
     glow: float = 0.12
 
