@@ -133,6 +133,7 @@ class Reporter:
         self._state, self._runtime, self._textfile = state, runtime, textfile
         self._telemetry, self._audit_head = telemetry, audit_head
         self._said = ""
+        states.listen(self._tell_states)
 
     async def run(self) -> None:
         """Tell for ever."""
@@ -149,14 +150,20 @@ class Reporter:
         for part, state in self._states.states.items():
             self._metrics.part(part, up=state.up)
         self._metrics.heartbeats(self._heartbeats.ages())
+        self._tell_states()
+        if self._textfile is not None:
+            try:
+                self._metrics.write(self._textfile)
+            except OSError as error:
+                log.warning("the metrics were not written: %s", error.strerror)
+
+    def _tell_states(self) -> None:
         try:
             if (summary := self._states.summary()) != self._said:
                 self._said = summary
                 self._notifier.status(summary)
             if self._runtime is not None:
                 self._states.write(self._runtime)
-            if self._textfile is not None:
-                self._metrics.write(self._textfile)
         except OSError as error:
             log.warning("the state of health was not written: %s", error.strerror)
 

@@ -29,9 +29,13 @@ class PartState:
 class PartStates:
     """The parts' states; a change is logged once and told to those who listen."""
 
-    def __init__(self, changed: Callable[[str, PartState], None] = lambda _part, _state: None) -> None:
+    def __init__(self) -> None:
         self._states: dict[str, PartState] = {}
-        self._changed = changed
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each change."""
+        self._listeners.append(listener)
 
     def up(self, part: str) -> None:
         """`part` serves."""
@@ -72,7 +76,8 @@ class PartStates:
 
     def _set(self, part: str, state: PartState) -> None:
         self._states[part] = state
-        self._changed(part, state)
+        for listener in self._listeners:
+            listener()
 
 
 def read(folder: Path) -> Mapping[str, PartState] | None:
