@@ -74,6 +74,7 @@ class IssuerClient:
         self._counter = counter
         self._count_name = thumbprint(identity.signer.public_key).hex()
         self._pending: dict[bytes, asyncio.Queue[bytes]] = {}
+        self._sending = asyncio.Lock()
         self.epochs = EpochWatch(identity.issuer, clock)
         # QoS 0: a broker must not queue old epochs for an absent terminal; the retained one is enough.
         link.handle(topics.EPOCH.of(), self.epochs.take, qos=0)
@@ -116,14 +117,17 @@ class IssuerClient:
         remaining = _Remaining(deadline)
         if self._clock.trust is ClockTrust.CONTRADICTED:
             raise TransportError("clock.contradicted", f"the clock is {self._clock.offset} s off the issuer's epoch")
-        request = await self._request(evidence, epoch, request_id or secrets.token_bytes(16))
-        sealed = await asyncio.to_thread(self._seal, request, holder)
-        answers = self._pending[request.request_id] = asyncio.Queue(_MAX_ANSWERS)
+        request_id = request_id or secrets.token_bytes(16)
+        answers = self._pending[request_id] = asyncio.Queue(_MAX_ANSWERS)
         try:
-            await self._ask(sealed, request.request_id, remaining)
+            # One after another: the issuer refuses a counter that was overtaken on its way.
+            async with self._sending:
+                request = await self._request(evidence, epoch, request_id)
+                sealed = await asyncio.to_thread(self._seal, request, holder)
+                await self._ask(sealed, request_id, remaining)
             return await self._decision(answers, request, sealed, deadline)
         finally:
-            del self._pending[request.request_id]
+            del self._pending[request_id]
 
     async def _decision(
         self, answers: asyncio.Queue[bytes], request: Request, sealed: Sealed, deadline: float

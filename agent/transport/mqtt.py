@@ -33,6 +33,7 @@ _LOG = logging.getLogger(__name__)
 _USE_ANOTHER, _SERVER_MOVED = 0x9C, 0x9D
 #: Reason codes that another attempt does not mend by itself (3.2.2.2, 3.14.2.1): told, and retried slowly.
 _REFUSED = {0x80, 0x81, 0x82, 0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}
+_MAX_HOPS = 3
 _TAKEN_OVER = 0x8E
 _QUOTA = 0x97
 _NO_SUBSCRIBERS = 0x10
@@ -79,6 +80,7 @@ class MqttLink:
         self._why = self._told = ""
         self._code = "broker.unreachable"
         self._redirect: tuple[str, int] | None = None
+        self._accepted: asyncio.Future[tuple[ReasonCode, Properties | None]]
         #: Whether the newest connection was accepted before it ended.
         self._stood = False
 
@@ -174,7 +176,7 @@ class MqttLink:
 
     async def _supervise(self, context: ssl.SSLContext) -> None:
         waits = backoff.delays()
-        turn = 0
+        turn = hops = 0
         while True:
             host, port = self._redirect or self._brokers[turn % len(self._brokers)]
             self._redirect = None
@@ -186,20 +188,25 @@ class MqttLink:
             # Two machines with one identity would throw each other out for ever: there the waits go on growing.
             if self._stood and self._code != "broker.taken_over":
                 waits, turn = backoff.delays(), 0
-            if self._redirect is None and turn % len(self._brokers) == 0:
-                await asyncio.sleep(next(waits))
+            # Servers that send us to each other are followed a few times, not for ever.
+            following = self._redirect is not None and hops < _MAX_HOPS
+            hops = hops + 1 if following else 0
+            if not following:
+                self._redirect = None
+                if turn % len(self._brokers) == 0:
+                    await asyncio.sleep(next(waits))
 
     async def _live(self, host: str, port: int, context: ssl.SSLContext) -> NoReturn:
         """Connect, subscribe, and stay until the connection ends; the TransportError says why it ended."""
         self._published, self._subscribed = acknowledgements = Acknowledgements(), Acknowledgements()
         self._down.clear()
         self._stood = False
-        accepted: asyncio.Future[tuple[ReasonCode, Properties | None]] = asyncio.get_running_loop().create_future()
-        self._client = client = self._make_client(context, accepted)
+        self._accepted = asyncio.get_running_loop().create_future()
+        self._client = client = self._make_client(context)
         try:
             await self._connect(client, host, port)
             async with asyncio.timeout(self._connect_timeout):
-                reason, properties = await accepted
+                reason, properties = await self._accepted
             if reason.is_failure:
                 self._follow(reason, properties)
                 code = "broker.refused" if reason.value in _REFUSED else "broker.unreachable"
@@ -207,6 +214,8 @@ class MqttLink:
             # A resumed session keeps the subscriptions of the software that made it; ours may be newer. Asking again
             # costs one packet and brings the retained messages that changed while we were away.
             await self._subscribe(client)
+            if self._down.is_set():
+                raise TransportError(self._code, self._why)
             self._stood = True
             self._up.set()
             self._code, self._why, self._told = "broker.unreachable", "", ""
@@ -224,11 +233,7 @@ class MqttLink:
             await asyncio.shield(asyncio.to_thread(client.loop_stop))
         raise TransportError(self._code, self._why or f"the connection to {host}:{port} ended")
 
-    def _make_client(
-        self,
-        context: ssl.SSLContext,
-        accepted: asyncio.Future[tuple[ReasonCode, Properties | None]],
-    ) -> paho.Client:
+    def _make_client(self, context: ssl.SSLContext) -> paho.Client:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
@@ -241,7 +246,7 @@ class MqttLink:
             will = _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=self._status.delay)
             client.will_set(self._status.topic, self._status.offline, qos=1, retain=True, properties=will)
         post = functools.partial(_post, asyncio.get_running_loop())
-        published, subscribed = self._published, self._subscribed
+        published, subscribed, accepted = self._published, self._subscribed, self._accepted
         # Small packets that wait for an answer: Nagle's algorithm would add 40 ms to each round trip.
         client.on_socket_open = _no_delay
         client.on_connect = lambda _c, _u, _f, reason, properties: post(_resolve, accepted, (reason, properties))
@@ -296,6 +301,13 @@ class MqttLink:
             self._why = f"the broker ended the connection: {reason}"
             self._code = "broker.taken_over" if reason.value == _TAKEN_OVER else "broker.unreachable"
             self._follow(reason, properties)
+        elif not self._accepted.done():
+            # TLS 1.3 lets a client finish before the server has judged its certificate: this is how a refusal looks.
+            self._code, self._why = "broker.refused", "the broker hung up instead of accepting (our certificate?)"
+        if not self._accepted.done():
+            self._accepted.set_exception(TransportError(self._code, self._why))
+            # Nobody may be waiting for it.
+            self._accepted.exception()
         self._published.fail(TransportError(self._code, self._why))
         self._subscribed.fail(TransportError(self._code, self._why))
         self._up.clear()
@@ -308,7 +320,7 @@ class MqttLink:
             return
         with contextlib.suppress(TransportError):
             self._redirect = address(target if "://" in target else f"mqtts://{target}")
-            if reason.value == _SERVER_MOVED:
+            if reason.value == _SERVER_MOVED and self._redirect not in self._brokers:
                 self._brokers.insert(0, self._redirect)
 
     def _arrived(self, message: Incoming) -> None:

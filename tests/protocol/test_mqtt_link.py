@@ -258,6 +258,19 @@ async def test_an_older_tls_is_refused(deployment: Stack, folder: Path, tmp_path
         assert await why_not(link) == "broker.certificate"
 
 
+@pytest.mark.parametrize(("authority", "days"), [("transport", -0.001), ("evidence", 10)], ids=["expired", "foreign"])
+async def test_our_own_certificate_is_refused_and_we_say_so(
+    deployment: Stack, folder: Path, tmp_path: Path, authority: str, days: float
+) -> None:
+    signer = certificates.load_authority(deployment.layout.authority(authority))
+    key, subject = certificates.new_key(), Subject(folder.name)
+    usage, lifetime = ExtendedKeyUsageOID.CLIENT_AUTH, timedelta(days=days)
+    certificates.save(tmp_path / "own", key, [certificates.issue(signer, subject, key.public_key(), usage, lifetime)])
+    tls = Tls(tls_of(folder).ca, tmp_path / "own.pem", tmp_path / "own.key")
+    async with linked(folder, deployment.url, tls=tls) as link:
+        assert await why_not(link) == "broker.refused"
+
+
 def connack(reason: int, reference: str = "") -> bytes:
     """CONNACK (MQTT 5, 3.2) with a reason and, for a redirect, the server reference (property 0x1C)."""
     text = reference.encode()
@@ -273,6 +286,28 @@ async def test_a_server_that_sends_us_elsewhere_is_followed(
     elsewhere = connack(reason, f"127.0.0.1:{deployment.port}")
     async with impostor(server_context(deployment, tmp_path), elsewhere) as url, linked(folder, url) as link:
         await link.wait_connected(5)
+
+
+async def test_servers_that_send_us_to_each_other_are_not_followed_for_ever(
+    deployment: Stack, folder: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    attempts = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
+        with contextlib.suppress(OSError, ssl.SSLError):
+            await reader.read(1000)
+            writer.write(connack(0x9D, f"127.0.0.1:{port}"))
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=server_context(deployment, tmp_path))
+    async with linked(folder, f"mqtts://127.0.0.1:{port}") as link:
+        assert await why_not(link, 2.0) == "broker.unreachable"
+    server.close()
+    assert attempts < 30
 
 
 @pytest.mark.parametrize(
@@ -294,10 +329,7 @@ async def test_an_end_is_told_by_its_reason(deployment: Stack, folder: Path, tmp
         link.start()
         await asyncio.sleep(1.0)
         await link.stop()
-    assert states[:2] == [
-        (True, url.removeprefix("mqtts://")),
-        (False, "the broker ended the connection: Session taken over"),
-    ]
+    assert (False, "the broker ended the connection: Session taken over") in states
     # Thrown out again and again, it waits longer each time: a handful of attempts at most.
     assert len(states) < 8
 
