@@ -17,6 +17,13 @@ _MAX_RESPONSE = EXTENDED_RESPONSE
 _GET_RESPONSE = 0xC0
 
 
+class ExtendedRefusedError(DocumentError):
+    """The chip takes no extended lengths, although it announces them; under secure messaging its session is lost."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.DOCUMENT_ACCESS, "the chip announces extended lengths and refuses them")
+
+
 class Transport(Protocol):
     """What carries bytes to a chip."""
 

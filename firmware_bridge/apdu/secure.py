@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
 from firmware_bridge.apdu import status, tlv
-from firmware_bridge.apdu.channel import Channel
+from firmware_bridge.apdu.channel import Channel, ExtendedRefusedError
 from firmware_bridge.apdu.command import EXTENDED_RESPONSE, SHORT_RESPONSE, Command, Response
 from firmware_bridge.errors import Code, DocumentError
 
@@ -150,7 +150,10 @@ class SecureChannel:
             DocumentError: `document.secure_messaging` for an answer that is not protected, or wrongly so.
         """
         self._ssc += 1
-        response = self._channel.transmit(self._protect(command))
+        protected = self._protect(command)
+        response = self._channel.transmit(protected)
+        if response.sw == status.WRONG_LENGTH and not response.data and protected.extended:
+            raise ExtendedRefusedError
         self._ssc += 1
         return self._unprotect(response)
 

@@ -81,25 +81,26 @@ class FileReader:
         self._large = max(short_chunk, max_response - OVERHEAD) if channel.extended else short_chunk
         self._progress = progress
 
-    def read(self, file: File, *, by_fid: bool = False) -> bytes | None:
+    def read(self, file: File, *, by_fid: bool = False, optional: bool = False) -> bytes | None:
         """The file's content, or None if the chip does not have it.
 
         Args:
             file: which one.
             by_fid: select it first: for chips that take no short identifiers.
+            optional: take any refusal for absence; chips without PACE have many words for "no such file".
 
         Raises:
             DocumentError: `document.access` if it may not be read, `document.malformed`, `document.limit`.
         """
         data, sw = self._select_and_begin(file) if by_fid else self._begin(0x80 | file.sfi)
-        if sw in _ABSENT:
+        if sw in _ABSENT or (optional and by_fid and sw not in _READ_OK):
             return None
-        if sw in _DENIED:
+        if sw in _DENIED and not optional:
             raise DocumentError(Code.DOCUMENT_ACCESS, f"{file.name} may not be read: {status.meaning(sw)}")
         if sw not in _READ_OK:
             if by_fid:
                 raise DocumentError(Code.DOCUMENT_MALFORMED, f"{file.name} cannot be read: {status.meaning(sw)}")
-            return self.read(file, by_fid=True)
+            return self.read(file, by_fid=True, optional=optional)
         if not data:
             return None
         return self._rest(file, data)

@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from firmware_bridge.apdu.channel import Channel, PlainChannel, Tracer, Transport
+from firmware_bridge.apdu import status
+from firmware_bridge.apdu.channel import Channel, ExtendedRefusedError, PlainChannel, Tracer, Transport
 from firmware_bridge.apdu.command import Command
 from firmware_bridge.apdu.secure import SecureChannel
 from firmware_bridge.document import Access, Check, CheckName, Document
 from firmware_bridge.emrtd import assemble, bac, capabilities, files, pace, security_infos
 from firmware_bridge.emrtd.authentication import active_check, chip_check
 from firmware_bridge.emrtd.capabilities import Capabilities
-from firmware_bridge.emrtd.files import File, FileReader
+from firmware_bridge.emrtd.files import FileReader
 from firmware_bridge.emrtd.pace import PaceResult
 from firmware_bridge.emrtd.passive import PassiveResult, authenticate
 from firmware_bridge.emrtd.security_infos import SecurityInfos
@@ -44,6 +45,7 @@ class Chip:
     now: datetime
     plain: PlainChannel
     capabilities: Capabilities | None = None
+    extended_allowed: bool = True
     card_access: bytes | None = None
     infos: SecurityInfos = field(default_factory=SecurityInfos)
     pace: PaceResult | None = None
@@ -89,6 +91,7 @@ def read_chip(
     *,
     atr: bytes = b"",
     now: datetime | None = None,
+    extended: bool = True,
     full_trace: bool = False,
 ) -> Document:
     """Read and judge the chip behind `transport`.
@@ -99,6 +102,7 @@ def read_chip(
         store: the CSCA certificates to believe.
         atr: the answer to reset, which may tell that the chip takes extended lengths.
         now: the present, for expiry dates.
+        extended: whether the reader carries extended lengths; the chip is asked in any case.
         full_trace: keep whole APDUs in the log (they hold personal data).
 
     Raises:
@@ -107,10 +111,14 @@ def read_chip(
     tracer = Tracer(transport, full=full_trace)
     chip = Chip(tracer, request, store, now or datetime.now(UTC), PlainChannel(tracer))
     chip.capabilities = capabilities.from_atr(atr)
+    chip.extended_allowed = extended
     try:
-        for name, step in STEPS:
-            with chip.phase(name):
-                step(chip)
+        try:
+            _run(chip)
+        except ExtendedRefusedError:
+            chip = Chip(tracer, request, store, chip.now, PlainChannel(tracer), phases=chip.phases)
+            chip.extended_allowed = False
+            _run(chip)
         return assemble.document(chip)
     except BridgeError as error:
         error.trace = tuple(tracer.log())
@@ -118,29 +126,24 @@ def read_chip(
         raise
 
 
+def _run(chip: Chip) -> None:
+    for name, step in STEPS:
+        with chip.phase(name):
+            step(chip)
+
+
 def learn(chip: Chip) -> None:
     """What the chip offers, in clear: EF.CardAccess and, unless the answer to reset told it, EF.ATR/INFO."""
-    content = _read_clear(chip, files.CARD_ACCESS)
-    if content is None and chip.plain.transmit(_SELECT_MASTER).sw == 0x9000:
-        content = _read_clear(chip, files.CARD_ACCESS)
+    content = chip.files().read(files.CARD_ACCESS, optional=True)
+    if content is None and chip.plain.transmit(_SELECT_MASTER).sw == status.OK:
+        content = chip.files().read(files.CARD_ACCESS, optional=True)
     if content is not None:
         chip.card_access = content
         chip.infos = security_infos.parse(content)
         if chip.capabilities is None:
-            chip.capabilities = capabilities.from_info(_read_clear(chip, files.ATR_INFO) or b"")
-    chip.plain.extended = chip.capabilities is not None and chip.capabilities.extended
-
-
-def _read_clear(chip: Chip, file: File) -> bytes | None:
-    try:
-        return chip.files().read(file)
-    except DocumentError as error:
-        # A chip without PACE may refuse to show its master file at all.
-        if error.code in {Code.DOCUMENT_ACCESS, Code.DOCUMENT_MALFORMED} and file is not files.CARD_ACCESS:
-            return None
-        if error.code is Code.DOCUMENT_ACCESS:
-            return None
-        raise
+            chip.capabilities = capabilities.from_info(chip.files().read(files.ATR_INFO, optional=True) or b"")
+    announced = chip.capabilities is not None and chip.capabilities.extended
+    chip.plain.extended = announced and chip.extended_allowed
 
 
 def open_chip(chip: Chip) -> None:

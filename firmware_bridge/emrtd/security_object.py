@@ -8,6 +8,7 @@ from asn1crypto import algos, core, parser
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
 from firmware_bridge.emrtd import signatures, signed_data
+from firmware_bridge.emrtd.certificates import PARSE_ERRORS
 from firmware_bridge.emrtd.signed_data import SignedContent, malformed
 
 LDS_SECURITY_OBJECT = "2.23.136.1.1.1"
@@ -94,5 +95,5 @@ def parse(data: bytes) -> SecurityObject:
             lds_version,
             signed,
         )
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError) as error:
+    except PARSE_ERRORS as error:
         raise malformed("a security object that cannot be parsed") from error

@@ -13,6 +13,7 @@ from asn1crypto import cms, x509
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
 from firmware_bridge.emrtd import signatures
+from firmware_bridge.emrtd.certificates import PARSE_ERRORS, force
 from firmware_bridge.errors import Code, DocumentError
 
 _MAX_SIGNERS = 8
@@ -62,7 +63,7 @@ def parse(data: bytes) -> SignedContent:
         ]
         raw = bytes(content) if content.native is not None else b""
         content_type = encapsulated["content_type"].dotted
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError) as error:
+    except PARSE_ERRORS as error:
         raise malformed("a CMS structure that cannot be parsed") from error
     if not signers or len(signers) > _MAX_SIGNERS or len(certificates) > _MAX_CERTIFICATES:
         raise malformed(f"a CMS structure with {len(signers)} signers and {len(certificates)} certificates")
@@ -83,8 +84,9 @@ def verify(signed: SignedContent, others: Iterable[x509.Certificate] = ()) -> Si
         for signer in signed.signers:
             found = _verify_signer(signed, signer, [*signed.certificates, *others])
             if found is not None:
+                force(found.certificate)
                 return found
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError) as error:
+    except PARSE_ERRORS as error:
         raise malformed("a CMS signer that cannot be parsed") from error
     return None
 

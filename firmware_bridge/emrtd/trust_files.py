@@ -7,12 +7,12 @@ from pathlib import Path
 from asn1crypto import core, crl, pem, x509
 
 from firmware_bridge.emrtd import signed_data
+from firmware_bridge.emrtd.certificates import PARSE_ERRORS, force
 from firmware_bridge.emrtd.signed_data import malformed
 from firmware_bridge.errors import DocumentError
 
 MASTER_LIST = "2.23.136.1.1.2"
 _MAX_FILE = 32 << 20
-_PARSE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +72,16 @@ def _certificate(data: bytes) -> Found | None:
     try:
         certificate = x509.Certificate.load(data)
         force(certificate)
-    except _PARSE_ERRORS:
+    except PARSE_ERRORS:
         return None
     return Found("certificate", [certificate])
-
-
-def force(certificate: x509.Certificate) -> None:
-    """Parse what the rest relies on, so that a broken certificate fails here and nowhere later.
-
-    Raises:
-        ValueError: and its relatives, from the parser.
-    """
-    _ = certificate.subject.native, certificate.issuer.native, certificate.serial_number
-    _ = certificate.not_valid_before, certificate.not_valid_after, certificate.public_key.native
-    _ = certificate.key_identifier, certificate.authority_key_identifier, certificate.key_usage_value
-    _ = certificate.basic_constraints_value, certificate["signature_value"].native
 
 
 def _crl(data: bytes) -> Found | None:
     try:
         revocations = crl.CertificateList.load(data)
         _ = revocations.issuer.native, revocations["tbs_cert_list"]["revoked_certificates"].native
-    except _PARSE_ERRORS:
+    except PARSE_ERRORS:
         return None
     return Found("revocation list", (), [revocations])
 
@@ -112,9 +100,9 @@ def _master_list(data: bytes) -> Found | None:
         for certificate in _MasterList.load(signed.content)["certificates"]:
             try:
                 force(certificate)
-            except _PARSE_ERRORS:
+            except PARSE_ERRORS:
                 continue
             certificates.append(certificate)
-    except _PARSE_ERRORS as error:
+    except PARSE_ERRORS as error:
         raise malformed("a master list that cannot be parsed") from error
     return Found("master list", certificates)

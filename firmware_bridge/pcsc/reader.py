@@ -55,6 +55,7 @@ class PcscReader:
         self._silence = silence
         self._full_trace = full_trace
         self._now = now
+        self._extended = True
         self._monitor = Monitor(match)
 
     @property
@@ -78,21 +79,40 @@ class PcscReader:
             BridgeError: a chip that could not be read to its end; `trace` is its log.
         """
         deadline = time.monotonic() + request.timeout
-        worker = Worker(f"{self._name}-card")
-        session = _Session(self._match, exclusive=self._exclusive)
         try:
-            card = worker.call(session.open, timeout=min(_CONNECT, request.timeout), cancel=request.cancel)
-            transport = _Deadline(worker, card, request, deadline, self._silence)
-            return read_chip(
-                transport, request, self._store, atr=card.atr, now=self._now(), full_trace=self._full_trace
-            )
+            return self._read(request, deadline)
+        except _ExtendedRefusedError:
+            # The chip announces extended lengths and the reader does not carry them: it will not be asked again.
+            self._extended = False
+            return self._read(request, deadline)
         except BridgeError as error:
             if error.code is Code.DOCUMENT_SILENT and time.monotonic() >= deadline:
                 error.code = Code.DOCUMENT_TIMEOUT
             raise
+
+    def _read(self, request: ReadRequest, deadline: float) -> Document:
+        worker = Worker(f"{self._name}-card")
+        session = _Session(self._match, exclusive=self._exclusive)
+        try:
+            left = max(0.0, deadline - time.monotonic())
+            card = worker.call(session.open, timeout=min(_CONNECT, left), cancel=request.cancel)
+            transport = _Deadline(worker, card, request, deadline, self._silence)
+            return read_chip(
+                transport,
+                request,
+                self._store,
+                atr=card.atr,
+                now=self._now(),
+                extended=self._extended,
+                full_trace=self._full_trace,
+            )
         finally:
             # A stuck worker lets the card go when its last call comes back at last.
             worker.finish(session.release, timeout=_CONNECT)
+
+
+class _ExtendedRefusedError(ReaderError):
+    """The reader failed on a command that only the extended form can carry."""
 
 
 class _Session:
@@ -138,6 +158,11 @@ class _Deadline:
             raise DocumentError(Code.DOCUMENT_CANCELLED, "the read was cancelled")
         if left <= 0:
             raise DocumentError(Code.DOCUMENT_TIMEOUT, "the read took longer than it may")
-        return self._worker.call(
-            self._card.send_and_receive, apdu, timeout=min(left, self._silence), cancel=self._cancel
-        )
+        try:
+            return self._worker.call(
+                self._card.send_and_receive, apdu, timeout=min(left, self._silence), cancel=self._cancel
+            )
+        except ReaderError as error:
+            if error.code is Code.READER_PROTOCOL and len(apdu) > 6 and apdu[4] == 0:
+                raise _ExtendedRefusedError(error.code, str(error)) from error
+            raise

@@ -69,3 +69,26 @@ class FaultyCard:
                 return bytes(answer)
             case Fault.LYING_LENGTH:
                 return bytes.fromhex("7584FFFFFFF0") + self._card.process(apdu)
+
+
+class ShortCard:
+    """A card that announces extended lengths and takes none: `word` is what it answers to one."""
+
+    def __init__(self, card: CardSide, word: int = 0x6700) -> None:
+        self._card = card
+        self._word = word
+
+    @property
+    def atr(self) -> bytes:
+        """See `CardSide.atr`."""
+        return self._card.atr
+
+    def reset(self) -> None:
+        """See `CardSide.reset`."""
+        self._card.reset()
+
+    def process(self, apdu: bytes) -> bytes:
+        """See `CardSide.process`."""
+        if len(apdu) > 6 and apdu[4] == 0:
+            return self._word.to_bytes(2, "big")
+        return self._card.process(apdu)

@@ -19,6 +19,7 @@ from firmware_bridge.simulator import (
     personalise,
     portraits,
 )
+from firmware_bridge.simulator.vpcd import CardSide
 
 PERSON = Person(surname="MUSTERFRAU", given_names="LI NA", birth_date=date(1991, 2, 3))
 
@@ -26,7 +27,7 @@ PERSON = Person(surname="MUSTERFRAU", given_names="LI NA", birth_date=date(1991,
 class Direct:
     """A transport that is the chip itself; keeps what was exchanged."""
 
-    def __init__(self, chip: PassportChip) -> None:
+    def __init__(self, chip: CardSide) -> None:
         self.chip = chip
         self.exchanged: list[tuple[bytes, bytes]] = []
 
@@ -64,7 +65,7 @@ def read(
     *,
     store: TrustStore | None = None,
     atr: bool = True,
-    wrap: Callable[[PassportChip], PassportChip] = lambda chip: chip,
+    wrap: Callable[[PassportChip], CardSide] = lambda chip: chip,
 ) -> Document:
     chip = wrap(PassportChip(held))
     return read_chip(

@@ -10,7 +10,17 @@ from firmware_bridge.emrtd.keys import CipherName
 from firmware_bridge.emrtd.security_infos import Mapping
 from firmware_bridge.errors import Code, DocumentError
 from firmware_bridge.reader import CanKey, MrzKey, Progress, ReadRequest
-from firmware_bridge.simulator import IssuingState, Person, Personalisation, Profile, personalise, portraits, variants
+from firmware_bridge.simulator import (
+    IssuingState,
+    PassportChip,
+    Person,
+    Personalisation,
+    Profile,
+    personalise,
+    portraits,
+    variants,
+)
+from firmware_bridge.simulator.faults import ShortCard
 from firmware_bridge.simulator.personalise import pace
 from tests.protocol.bridge_chips import PERSON, memory, picture, read, state, store_of
 
@@ -203,3 +213,33 @@ def test_native_name_address_and_authority_come_from_dg11_and_dg12() -> None:
     document = read(personalise(person, picture(), state()), ReadRequest(person.key))
     assert (document.holder.native_name, document.holder.address) == ("李娜", "1 Example Road")
     assert document.issuing_authority == "Ministry of Examples"
+
+
+@pytest.mark.parametrize("profile", [Profile(), Profile(pace=())], ids=["pace", "bac"])
+def test_a_chip_that_refuses_the_extended_lengths_that_it_announces_is_read_in_short_ones(profile: Profile) -> None:
+    document = read(memory(profile), WITH_NONCE, wrap=ShortCard)
+    assert passed(document) == ALL_PASSED
+
+
+class Grumpy:
+    """A chip without PACE whose master file answers everything with one word."""
+
+    def __init__(self, card: PassportChip, word: int) -> None:
+        self.card, self.word, self.atr = card, word, card.atr
+
+    def reset(self) -> None:
+        self.card.reset()
+
+    def process(self, apdu: bytes) -> bytes:
+        selects_application = apdu[1] == 0xA4 and apdu[2] == 0x04
+        if not selects_application and apdu[1] in {0xA4, 0xB0} and not apdu[0] & 0x0C:
+            return self.word.to_bytes(2, "big")
+        return self.card.process(apdu)
+
+
+@pytest.mark.parametrize("word", [0x6A82, 0x6982, 0x6985, 0x6986, 0x6A86, 0x6B00, 0x6D00, 0x6E00, 0x6F00])
+def test_whatever_a_chip_without_pace_says_of_its_missing_files_it_opens_by_bac(word: int) -> None:
+    held = memory(Profile(pace=()))
+    document = read(held, WITH_NONCE, wrap=lambda chip: Grumpy(chip, word))
+    assert document.access is Access.BAC
+    assert passed(document) == ALL_PASSED

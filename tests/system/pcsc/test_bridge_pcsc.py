@@ -21,7 +21,7 @@ from firmware_bridge.simulator import (
     portraits,
     variants,
 )
-from firmware_bridge.simulator.faults import At, Fault, FaultyCard
+from firmware_bridge.simulator.faults import At, Fault, FaultyCard, ShortCard
 from firmware_bridge.simulator.stack import missing, reader_names
 from firmware_bridge.simulator.vpcd import CardSide
 
@@ -227,3 +227,66 @@ def test_close_ends_a_wait(stack: CardStack, store: TrustStore) -> None:
     begin = time.monotonic()
     assert reader.wait(10) is None
     assert time.monotonic() - begin < 1.5
+
+
+@contextlib.contextmanager
+def held(mode: int) -> Iterator[None]:
+    """Another program that has connected to the card."""
+    from smartcard import scard
+
+    _result, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
+    protocols = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
+    result, card, _protocol = scard.SCardConnect(context, reader_names()[0], mode, protocols)
+    assert result == scard.SCARD_S_SUCCESS
+    try:
+        yield
+    finally:
+        scard.SCardDisconnect(card, scard.SCARD_LEAVE_CARD)
+        scard.SCardReleaseContext(context)
+
+
+def test_a_card_that_another_program_holds_is_busy(
+    stack: CardStack, reader: PcscReader, memory: Personalisation
+) -> None:
+    from smartcard import scard
+
+    with presented(stack, reader, PassportChip(memory)):
+        with held(scard.SCARD_SHARE_EXCLUSIVE):
+            assert code_of(reader, ReadRequest(PERSON.key)) is Code.READER_BUSY
+        assert reader.read(ReadRequest(PERSON.key)).check(CheckName.PASSIVE).passed
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_a_card_that_another_program_shares_is_read_all_the_same(
+    stack: CardStack, store: TrustStore, memory: Personalisation, exclusive: bool
+) -> None:
+    from smartcard import scard
+
+    shared = contextlib.closing(PcscReader(store, match="Virtual PCD*00", exclusive=exclusive))
+    with shared as reader, presented(stack, reader, PassportChip(memory)), held(scard.SCARD_SHARE_SHARED):
+        assert reader.read(ReadRequest(PERSON.key)).check(CheckName.PASSIVE).passed
+
+
+def test_a_card_that_is_swapped_between_two_looks_is_told_as_two_events(
+    stack: CardStack, reader: PcscReader, memory: Personalisation
+) -> None:
+    with presented(stack, reader, PassportChip(memory)):
+        pass
+    first = stack.card(PassportChip(memory)).insert()
+    event = reader.wait(5)
+    assert event is not None
+    first.remove()
+    time.sleep(0.6)
+    with stack.card(PassportChip(memory)):
+        time.sleep(0.6)
+        kinds = [event.kind for _ in range(2) if (event := reader.wait(2)) is not None]
+        assert kinds == [EventKind.REMOVED, EventKind.PRESENTED]
+    assert reader.wait(5) is not None
+
+
+def test_a_chip_whose_extended_lengths_the_reader_does_not_carry_is_read_in_short_ones(
+    stack: CardStack, reader: PcscReader, memory: Personalisation
+) -> None:
+    with presented(stack, reader, ShortCard(PassportChip(memory))):
+        document = reader.read(ReadRequest(PERSON.key, nonce=b"8 bytes!"))
+        assert all(check.passed for check in document.checks.values())
