@@ -38,9 +38,10 @@ class QualityLimits:
     rivals: float = 0.45
     yaw: float = 22.0
     pitch: float = 22.0
-    darkest: float = 45.0
+    darkest: float = 40.0
     brightest: float = 225.0
-    backlight: float = 2.2
+    backlight: float = 2.5
+    backlit_face: float = 50.0
     clipped: float = 0.35
     sharpness: float = 0.009
     lower_tint: float = 24.0
@@ -82,7 +83,8 @@ def measure(picture: Picture, face: Face, detections: Sequence[Detection]) -> di
 def problems(quality: dict[str, float], limits: QualityLimits) -> tuple[Guidance, ...]:
     """What stands in the way of a good comparison, the most urgent first."""
     dark = quality["luma"] < limits.darkest
-    backlit = quality["surround"] > limits.backlight * max(quality["luma"], 1.0) and quality["luma"] < 90
+    lit_from_behind = quality["surround"] > limits.backlight * max(quality["luma"], 1.0)
+    backlit = lit_from_behind and quality["luma"] < limits.backlit_face
     checks = (
         (quality["rivals"] > limits.rivals, Guidance.ONE_PERSON),
         (quality["fill"] > limits.largest_fill, Guidance.MOVE_BACK),
