@@ -15,6 +15,7 @@ from agent.biometrics.liveness.same_person import SamePerson
 from agent.biometrics.liveness.stream import StreamWatch
 from agent.biometrics.liveness.track import FaceTrack
 from agent.biometrics.liveness.turns import DEEP_SHARE, DIRECTIONS, Look, Phase, TurnGate
+from agent.biometrics.liveness.two_cameras import DEPTH, pair_part
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.types import (
     Face,
@@ -45,7 +46,16 @@ class Progress:
 class FaceSession:
     """The evidence of one presentation. Belongs to one thread; its clock is that of the frames."""
 
-    def __init__(self, pipeline: FacePipeline, policy: LivenessPolicy, challenge: Challenge, *, now: float) -> None:
+    def __init__(
+        self,
+        pipeline: FacePipeline,
+        policy: LivenessPolicy,
+        challenge: Challenge,
+        *,
+        now: float,
+        baseline: tuple[float, float] | None = None,
+    ) -> None:
+        """`baseline` is the way (right, down; mm) to a second camera, whose frames then come with each `step`."""
         self._pipeline, self._policy, self._challenge = pipeline, policy, challenge
         self._gate = TurnGate(challenge, policy, now)
         self._track = FaceTrack()
@@ -56,6 +66,9 @@ class FaceSession:
         self._shape: TurnShape | None = None
         self._show = LightShow(challenge.colours, policy.slot, "light" in policy.required)
         self._passive: float | None = None
+        self._baseline = baseline
+        self._second: Frame | None = None
+        self._pairs: list[LivenessPart] = []
         self._quality: dict[str, float] = {}
         self._sampled: set[tuple[int, Phase, int, float]] = set()
         self._faces = 0
@@ -83,8 +96,9 @@ class FaceSession:
         """The person cannot turn the head: ends the session; a member of the staff goes on."""
         self._failure = "liveness.staffed_path"
 
-    def step(self, frame: Frame) -> Guidance:
-        """Take the next frame; returns what the screen is to say."""
+    def step(self, frame: Frame, second: Frame | None = None) -> Guidance:
+        """Take the next frame, and that of the second camera if there is one; returns what the screen is to say."""
+        self._second = second
         if self.done:
             return Guidance.DONE
         if self._now is None:
@@ -109,6 +123,8 @@ class FaceSession:
             parts.append(self._show.part())
         if self._passive is not None:
             parts.append(self._passive_part(self._passive))
+        if self._baseline is not None:
+            parts.append(self._pair_part())
         liveness = fuse_parts(self._policy.name, parts, self._challenge.turns)
         # The reserve of a challenge is part of it: what was asked in the end is told as well as what was drawn.
         return FaceEvidence(
@@ -183,6 +199,7 @@ class FaceSession:
                 sharp = min(1.0, analysis.quality.get("sharpness", 0.0) * 10)
                 self._person.look_ahead(self._pipeline.embed(frame, analysis), 0.1 + sharp)
                 self._quality = dict(analysis.quality)
+                self._look_twice(frame, analysis)
         elif gate.phase is Phase.ASK:
             share = gate.angle(gate.guidance, look)
             for low, high in _ON_THE_WAY:
@@ -191,6 +208,21 @@ class FaceSession:
         elif gate.phase is Phase.HOLD and self._first_of():
             share = gate.angle(gate.guidance, look)
             self._person.look_aside(self._pipeline.embed(frame, analysis), gate.guidance, share)
+
+    def _look_twice(self, frame: Frame, analysis: FrameAnalysis) -> None:
+        """Hold the second camera's picture of this moment against the first's."""
+        if self._baseline is not None and self._second is not None and analysis.face is not None:
+            second = self._pipeline.analyse(self._second).face
+            required = "two_cameras" in self._policy.required
+            pair = pair_part((frame, analysis.face), (self._second, second), self._baseline, required=required)
+            self._pairs.append(pair)
+
+    def _pair_part(self) -> LivenessPart:
+        """The median of the pairs by depth."""
+        if not self._pairs:
+            required = "two_cameras" in self._policy.required
+            return LivenessPart("two_cameras", LivenessVerdict.INDETERMINATE, 0.0, DEPTH, required)
+        return sorted(self._pairs, key=lambda part: part.score)[len(self._pairs) // 2]
 
     def _first_of(self, band: float = 0.0) -> bool:
         """Whether this is the first frame of its phase (and band of it) in this step of this sequence."""

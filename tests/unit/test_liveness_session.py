@@ -7,17 +7,18 @@ import pytest
 
 from agent.biometrics.liveness.challenge import Challenge, Step
 from agent.biometrics.liveness.policy import POLICIES
+from agent.biometrics.liveness.two_cameras import pair_part
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.session import FaceSession
 from agent.biometrics.simulator import portraits
 from agent.biometrics.simulator.actors import Actor, Holder, Nobody, Swap
-from agent.biometrics.simulator.attacks import Injected, Paper, Print, Replay, record
+from agent.biometrics.simulator.attacks import Injected, Paper, Print, Replay, record, sheet
 from agent.biometrics.simulator.attempt import Attempt, attempt
 from agent.biometrics.simulator.camera import SimulatedCamera
 from agent.biometrics.simulator.motion import Habits
 from agent.biometrics.simulator.person import Person
-from agent.biometrics.simulator.scene import Light, Studio
-from agent.biometrics.types import FaceEvidence, Guidance, LivenessVerdict
+from agent.biometrics.simulator.scene import Light, Pose, Studio
+from agent.biometrics.types import FaceEvidence, Frame, Guidance, LivenessVerdict, PixelFormat
 
 STANDARD = POLICIES["standard"]
 LIVE, ATTACK = LivenessVerdict.LIVE, LivenessVerdict.ATTACK
@@ -116,6 +117,37 @@ def test_a_recording_of_other_turns_is_refused() -> None:
     evidence = led(Replay(recording), challenge=asked(Guidance.TURN_LEFT, Guidance.LOOK_DOWN)).evidence
     assert evidence.liveness.verdict is not LIVE
     assert evidence.failure in {"liveness.wrong_turn", "liveness.timeout", "liveness.person_changed", "face.none"}
+
+
+@pytest.mark.parametrize(("face_in_both", "verdict"), [(True, LIVE), (False, ATTACK)])
+def test_a_second_camera_sees_the_depth_of_a_face(face_in_both: bool, verdict: LivenessVerdict) -> None:
+    person, light = Person.of(portraits.shipped(portraits.LIVE), 1), Light()
+    studios = Studio(seed=1), Studio(seed=2)
+    session = FaceSession(pipeline(), STANDARD, asked(Guidance.TURN_LEFT), now=0.0, baseline=(60.0, 0.0))
+    for number in range(16):
+        pictures = []
+        for studio, side in zip(studios, (30.0, -30.0), strict=True):
+            room = studio.empty(light)
+            if side > 0 or face_in_both:
+                person.draw(studio, room, Pose(x=side, y=-10.0, distance=520.0), light)
+            pictures.append(Frame(studio.expose(room, light), PixelFormat.RGB, number / 12, number))
+        session.step(*pictures)
+    assert part(session.evidence(), "two_cameras") is verdict
+
+
+def test_two_cameras_see_that_paper_is_flat() -> None:
+    portrait, light = portraits.shipped(portraits.LIVE), Light()
+    views = []
+    for seed, side in ((1, 30.0), (2, -30.0)):
+        studio = Studio(seed=seed)
+        room = studio.empty(light)
+        paper = sheet(portrait.image.shape[:2], 330.0, bend=60.0)
+        studio.draw(room, paper, portrait.image, Pose(x=side, y=80.0, distance=500.0), light)
+        frame = Frame(studio.expose(room, light), PixelFormat.RGB, 0.0, 0)
+        face = pipeline().analyse(frame).face
+        assert face is not None
+        views.append((frame, face))
+    assert pair_part(views[0], views[1], (60.0, 0.0)).verdict is LivenessVerdict.INDETERMINATE
 
 
 def test_nobody_there() -> None:

@@ -62,13 +62,19 @@ class PointTrack:
         self._now = self._start.copy()
         self._alive = np.ones(len(self._start), bool)
         self._previous = grey
+        self._guess: Floats | None = None
+
+    def carry(self, plane: NDArray[np.float64]) -> None:
+        """Look for the points of the next frame where an affine map (3, 2) takes them: for jumps between cameras."""
+        self._guess = np.asarray(_homogeneous(self._start) @ plane, np.float32)
 
     def follow(self, grey: Image) -> None:
         """The next frame."""
         if not len(self._now):
             return
-        there, found = _flow(self._previous, grey, self._now)
-        back, again = _flow(grey, self._previous, there)
+        there, found = _flow(self._previous, grey, self._now, self._guess)
+        back, again = _flow(grey, self._previous, there, self._now)
+        self._guess = None
         self._alive &= found & again & (np.abs(back - self._now).max(axis=1) < _STRAY)
         self._now = there
         self._previous = grey
@@ -121,10 +127,11 @@ class Parallax:
         )
 
 
-def _flow(before: Image, after: Image, points: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Where points (n, 2) of one picture are in the next, and which of them were found."""
-    guess = points.copy()
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, guess, winSize=(15, 15), maxLevel=2)
+def _flow(before: Image, after: Image, points: Floats, guess: Floats | None = None) -> tuple[Floats, NDArray[np.bool_]]:
+    """Where points (n, 2) of one picture are in the next, and which of them were found; near `guess`, or themselves."""
+    near = (points if guess is None else guess).copy()
+    flags = cv2.OPTFLOW_USE_INITIAL_FLOW
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, near, winSize=(15, 15), maxLevel=2, flags=flags)
     return np.asarray(moved, np.float32), np.asarray(found).ravel() > 0
 
 
