@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from agent import __version__, parts, upkeep
+from agent import __version__, parts, remote, upkeep
 from agent.biometrics.camera.source import FrameSource
 from agent.configuration.schema import CameraSettings, Kiosk, ReaderSettings, Settings, SimulatedSettings
 from agent.health import events
@@ -18,6 +18,7 @@ from agent.health.state import PartStates
 from agent.health.watchdog import Restart, Watchdog
 from agent.kiosk.server import KioskServer
 from agent.operator_desk import OperatorDesk, pin_hash
+from agent.remote import Steward
 from agent.reporting import Reporting
 from agent.terminal import Terminal
 from agent.transport.issuer_client import IssuerClient, mqtt_link
@@ -25,6 +26,7 @@ from agent.transport.mqtt import MqttLink
 from agent.transport.outbox import Outbox, OutboxSender
 from agent.trust.clock import Clock
 from agent.trust.counter import Counter
+from agent.trust.identity import DeviceIdentity
 from agent.verification.camera import Camera
 from agent.verification.flow import Verifier
 from agent.verification.inputs import Inputs
@@ -58,23 +60,32 @@ class App:
                 await asyncio.sleep(0.05)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wire:
+    """Everything between the terminal and the issuer. The link is not started yet."""
+
+    identity: DeviceIdentity
+    link: MqttLink
+    client: IssuerClient
+    outbox: Outbox
+    sender: OutboxSender
+
+
 @asynccontextmanager
-async def running(settings: Settings, *, frames: Callable[[], FrameSource] | None = None) -> AsyncIterator[App]:
-    """Run a terminal while the context is open. `frames` opens another camera than the settings name."""
+async def running(
+    settings: Settings, *, frames: Callable[[], FrameSource] | None = None, steward: Steward | None = None
+) -> AsyncIterator[App]:
+    """Run a terminal while the context is open.
+
+    `frames` opens another camera than the settings name. With a `steward` the terminal takes settings and commands from
+    afar; without one (the demonstration) it does not.
+    """
     async with AsyncExitStack() as stack:
         state = settings.terminal.state
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         screens, inputs, metrics, clock = Screens(), Inputs(), Metrics(), Clock()
         heartbeats, notifier = Heartbeats(), Notifier()
-        identity = parts.device_identity(settings.identity)
-
-        counter = Counter(state / "counter.db")
-        stack.callback(counter.close)
-        outbox = Outbox(state / "outbox.db", parts.outbox_key(state))
-        stack.push_async_callback(outbox.close)
-        link = mqtt_link(identity, settings.broker.urls, online=b"online", offline=b"offline")
-        client = IssuerClient(link, identity, clock=clock, counter=counter)
-        sender = OutboxSender(outbox, link, identity, clock=clock)
+        wire = _connect(settings, clock, stack)
 
         if frames is None:
             frames = _frames(settings.camera, screens)
@@ -85,9 +96,16 @@ async def running(settings: Settings, *, frames: Callable[[], FrameSource] | Non
         for reader in readers:
             stack.callback(reader.close)
 
-        outcomes = Reporting(state / "audit", identity.signer, outbox, metrics)
+        outcomes = Reporting(state / "audit", wire.identity.signer, wire.outbox, metrics)
         stack.callback(outcomes.close)
-        verifier = Verifier(camera, client, Presenter(screens), inputs, parts.policy(settings), parts.Draw(settings))
+        verifier = Verifier(
+            camera,
+            wire.client,
+            Presenter(screens),
+            inputs,
+            parts.policy(settings, None if steward is None else steward.in_force),
+            parts.Draw(settings),
+        )
         states = PartStates()
         beats = _heartbeats(settings, heartbeats)
         terminal = Terminal(
@@ -98,14 +116,14 @@ async def running(settings: Settings, *, frames: Callable[[], FrameSource] | Non
             heartbeats,
             metrics,
             notifier,
-            outbox,
+            wire.outbox,
             state=state,
             runtime=upkeep.runtime_folder(),
             textfile=settings.health.textfile,
             telemetry=settings.health.telemetry,
             audit_head=lambda: outcomes.head,
         )
-        desk = OperatorDesk(identity.terminal, settings, states, camera)
+        desk = OperatorDesk(wire.identity.terminal, settings, states, camera)
         if settings.kiosk.enabled:
             kiosk = _kiosk(settings.kiosk, screens, inputs, camera, desk)
             await kiosk.start()
@@ -113,24 +131,47 @@ async def running(settings: Settings, *, frames: Callable[[], FrameSource] | Non
         if settings.health.metrics_port is not None:
             stack.callback(MetricsServer(metrics, settings.health.metrics_port).close)
 
-        link.start()
-        stack.push_async_callback(link.stop)
+        afar = [] if steward is None else _from_afar(steward, wire, screens, clock)
+        wire.link.start()
+        stack.push_async_callback(wire.link.stop)
         await upkeep.open_camera(camera, states)
-        watchdog = Watchdog(heartbeats, notifier, _restarts(settings, readers, camera, link))
-        for name, life in (
+        watchdog = Watchdog(heartbeats, notifier, _restarts(settings, readers, camera, wire.link))
+        lives = [
             ("terminal", terminal.run()),
-            ("outbox", sender.run()),
+            ("outbox", wire.sender.run()),
             ("camera", upkeep.watch_camera(camera, states, beats["camera"].beat)),
-            ("broker", upkeep.watch_link(link, client, identity.terminal, states, beats["broker"].beat)),
+            ("broker", upkeep.watch_link(wire.link, wire.client, wire.identity.terminal, states, beats["broker"].beat)),
             ("reporter", reporter.run()),
             ("desk", desk.follow(outcomes.watch())),
             ("watchdog", watchdog.run()),
-        ):
+            *afar,
+        ]
+        for name, life in lives:
             stack.push_async_callback(_end, _begin(name, life))
         events.emit(events.STARTED, version=__version__)
         notifier.ready(states.summary())
         stack.callback(notifier.stopping)
-        yield App(settings, screens, inputs, camera, link, outbox, outcomes, terminal)
+        yield App(settings, screens, inputs, camera, wire.link, wire.outbox, outcomes, terminal)
+
+
+def _connect(settings: Settings, clock: Clock, stack: AsyncExitStack) -> _Wire:
+    state = settings.terminal.state
+    identity = parts.device_identity(settings.identity)
+    counter = Counter(state / "counter.db")
+    stack.callback(counter.close)
+    outbox = Outbox(state / "outbox.db", parts.outbox_key(state))
+    stack.push_async_callback(outbox.close)
+    link = mqtt_link(identity, settings.broker.urls, online=b"online", offline=b"offline")
+    client = IssuerClient(link, identity, clock=clock, counter=counter)
+    return _Wire(identity, link, client, outbox, OutboxSender(outbox, link, identity, clock=clock))
+
+
+def _from_afar(
+    steward: Steward, wire: _Wire, screens: Screens, clock: Clock
+) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+    changes = remote.configuration(steward, wire.link, wire.outbox, screens, wire.identity, clock)
+    orders = remote.commands(steward, wire.client, wire.link, wire.outbox, screens, wire.identity, changes)
+    return [("configuration", changes.run()), ("commands", orders.run())]
 
 
 def _heartbeats(settings: Settings, heartbeats: Heartbeats) -> dict[str, Heartbeat]:

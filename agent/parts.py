@@ -33,6 +33,7 @@ from agent.configuration.schema import (
     TpmKey,
     V4l2Settings,
 )
+from agent.configuration.store import InForce
 from agent.failures import RenzhengError
 from agent.transport.outbox.vault import KEY_SIZE
 from agent.trust import identity
@@ -153,8 +154,8 @@ def model_digests(bundle: ModelBundle) -> Mapping[str, str]:
     return {role.value: entry.sha256 for role, entry in bundle.manifest.models.items()}
 
 
-def policy(settings: Settings) -> Policy:
-    """What the settings ask of everyone who comes."""
+def policy(settings: Settings, in_force: InForce | None = None) -> Policy:
+    """What the settings ask of everyone who comes; `in_force` names the settings in the evidence."""
     return Policy(
         document=DocumentPolicy(
             clone_proof_required=settings.documents.clone_proof == "required",
@@ -165,7 +166,10 @@ def policy(settings: Settings) -> Policy:
         purpose=settings.terminal.purpose,
         software_version=__version__,
         configuration=ConfigurationId(
-            version=settings.version, sha256=hashlib.sha256(settings.model_dump_json().encode()).digest()
+            version=0 if in_force is None else in_force.number,
+            sha256=hashlib.sha256(settings.model_dump_json().encode()).digest()
+            if in_force is None
+            else in_force.digest,
         ),
         models=model_claims(model_digests(model_bundle(settings.faces))),
         key_timeout=settings.deadlines.key,
@@ -174,6 +178,12 @@ def policy(settings: Settings) -> Policy:
         decision_timeout=settings.deadlines.decision,
         allow_bac_fallback=settings.documents.allow_bac_fallback,
     )
+
+
+def _configuration(settings: Settings, in_force: InForce | None) -> ConfigurationId:
+    if in_force is not None:
+        return ConfigurationId(version=in_force.number, sha256=in_force.digest)
+    return ConfigurationId(version=0, sha256=hashlib.sha256(settings.model_dump_json().encode()).digest())
 
 
 class Draw:

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from agent.app import running
-from agent.configuration.load import load
-from agent.configuration.schema import Settings
+from agent.configuration.store import open_store
 from agent.health import log
+from agent.remote import Steward
 
 DEFAULT_SETTINGS = Path("/etc/renzheng/renzheng.toml")
 
@@ -26,16 +26,28 @@ settings_option = click.option(
 @click.command()
 @settings_option
 def run(path: Path) -> None:
-    """Serve as a terminal: what the systemd unit starts. Ends cleanly on SIGTERM and SIGINT."""
-    settings = load(path)
-    log.configure(settings.log.level)
-    asyncio.run(_serve(settings))
+    """Serve as a terminal: what the systemd unit starts. Ends cleanly on SIGTERM and SIGINT.
+
+    Settings that the authority sent over MQTT lie over those of the file; `renzheng config show` tells which.
+    """
+    asyncio.run(_serve(path))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(path: Path) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with running(settings):
-        await stopped.wait()
+    steward = Steward(path, open_store(path))
+    while not stopped.is_set():
+        settings = steward.boot()
+        log.configure(settings.log.level)
+        async with running(settings, steward=steward):
+            await _either(stopped, steward.again)
+
+
+async def _either(*wishes: asyncio.Event) -> None:
+    waits = [asyncio.create_task(wish.wait()) for wish in wishes]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()

@@ -22,6 +22,7 @@ class Terminal(Section):
     relying_party: str = Field(min_length=1, max_length=100, title="Who receives the decision")
     purpose: str = Field(default="identity check", max_length=100, title="What the decision is for")
     state: Path = Field(default=Path("/var/lib/renzheng"), title="Folder for durable state")
+    groups: tuple[str, ...] = Field(default=(), max_length=16, title="Groups that remote settings may address")
 
 
 class PcscSettings(Section):
