@@ -148,7 +148,6 @@ class SamvReader:
 
     def _lost(self) -> EventKind | None:
         self._drop()
-        self._present = False
         if self._gone_told:
             return None
         self._gone_told = True
@@ -158,6 +157,8 @@ class SamvReader:
         if self._line is not None:
             self._line.close()
         self._line = self._module = None
+        # Whatever lies there when the module is back is presented anew.
+        self._present = False
 
     @staticmethod
     def _select(module: SamvModule) -> None:
