@@ -64,16 +64,19 @@ Handler = Callable[[Incoming], Awaitable[None] | None]
 class Acknowledgements:
     """The acknowledgements of one kind on one connection, by packet identifier.
 
-    One may arrive before its sender has begun to wait; all fail together when the connection ends.
+    All fail together when the connection ends.
     """
 
     _futures: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
     _error: TransportError | None = None
 
     def settle(self, packet: int, value: Any) -> None:
-        """An acknowledgement arrived."""
-        future = self._future(packet)
-        if not future.done():
+        """An acknowledgement arrived; one that nobody waits for (any more) is dropped.
+
+        It cannot be early: it is posted to the loop, and its sender waits before the loop turns.
+        """
+        future = self._futures.get(packet)
+        if future is not None and not future.done():
             future.set_result(value)
 
     def fail(self, error: TransportError) -> None:
@@ -88,7 +91,7 @@ class Acknowledgements:
         Raises:
             TransportError: `broker.unreachable`; none came in `seconds`, or the connection ended.
         """
-        future = self._future(packet)
+        future = self._futures[packet] = asyncio.get_running_loop().create_future()
         if self._error is not None:
             _give_up(future, self._error)
         try:
@@ -98,9 +101,6 @@ class Acknowledgements:
             raise TransportError("broker.unreachable", "no acknowledgement from the broker in time") from None
         finally:
             self._futures.pop(packet, None)
-
-    def _future(self, packet: int) -> asyncio.Future[Any]:
-        return self._futures.setdefault(packet, asyncio.get_running_loop().create_future())
 
 
 def address(url: str) -> tuple[str, int]:
