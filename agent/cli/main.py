@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "provision": ("agent.cli.provision", "provision", "Make this terminal known to an issuer."),
     "evidence": ("agent.cli.evidence", "evidence", "Repeat every check of a request, offline."),
     "config": ("agent.cli.config", "config", "Check, sign, show, compare and roll back settings."),
+    "kiosk": ("agent.cli.kiosk", "kiosk", "Show the page full-screen on this display."),
     "operator-pin": ("agent.cli.operator_pin", "operator_pin", "Set the PIN of the operator page."),
     "self-test": ("agent.cli.self_test", "self_test", "Test every part of this terminal."),
     "diagnose": ("agent.cli.diagnose", "diagnose", "Make a redacted bundle for a bug report."),
