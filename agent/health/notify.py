@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 
 
 class Notifier:
@@ -41,7 +42,9 @@ class Notifier:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-            sender.sendto(state.encode(), self._address)
+            # A manager that does not listen must not hold up the loop; it hears the next word.
+            with suppress(BlockingIOError):
+                sender.sendto(state.encode(), socket.MSG_DONTWAIT, self._address)
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float:
