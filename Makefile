@@ -37,6 +37,13 @@ build/.test: requirements/test.txt pyproject.toml build/.runtime build/.system-t
 	@$(call environment,requirements/test.txt)
 	@touch $@
 
+build/.node: tests/system/kiosk/package-lock.json tests/protocol/js/package-lock.json build/.system-test
+	@for folder in tests/system/kiosk tests/protocol/js; do \
+		npm ci --silent --prefix $$folder >build/npm.log 2>&1 || { tail -n 5 build/npm.log >&2; \
+		echo "error: the packages of $$folder could not be installed; is the network there?" >&2; \
+		echo "  remedy: npm ci --prefix $$folder" >&2; exit 1; }; done
+	@touch $@
+
 # $(call environment,LOCK): install LOCK, hashes required, and the project itself into the virtual environment.
 define environment
 [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { \
@@ -57,7 +64,7 @@ setup: build/.runtime ## install system packages and the environment, nothing el
 demo: build/.runtime ## five verifications on simulators, end to end (KEEP=1 leaves it running)
 	@$(AS_ROOT) $(BIN)/renzheng demo $(if $(KEEP),--keep)
 
-test: build/.test check ## all checks and tests
+test: build/.test build/.node check ## all checks and tests
 	@$(AS_ROOT) $(BIN)/python -m pytest $(ARGS)
 
 # ---- for maintainers ----------------------------------------------------------------------------------------------
