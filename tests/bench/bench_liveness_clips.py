@@ -138,8 +138,8 @@ def main(samples: Path, out: Path | None) -> None:
         )
     console = Console(width=170)
     console.print(table)
-    for label, (turned, count) in passed.items():
-        console.print(f"{label}: {turned} of {count} clips hold a turn for {needed} frames")
+    for label, (turned, shown) in passed.items():
+        console.print(f"{label}: {turned} of {shown} clips hold a turn for {needed} frames")
     if out:
         out.write_text(json.dumps(rows, indent=1) + "\n")
 
