@@ -170,7 +170,7 @@ LINE_FAULTS = ("noise-before", "stray-byte", "half-frame", "flipped-bit", "silen
 def id_card(path: Path, kind: str, fault: str | None, count: int, seconds: float | None) -> None:
     """Lay a resident card onto a SAM-V module whose serial port is PATH (a link that is made, and removed at the end).
 
-    renzheng simulate id-card /tmp/samv        # and `port = "/tmp/samv"` in the settings
+    renzheng simulate id-card ./samv        # and `port = "./samv"` in the settings
     """
     from firmware_bridge.simulator import samv
 

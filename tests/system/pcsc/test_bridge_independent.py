@@ -38,6 +38,8 @@ from firmware_bridge.simulator.stack import missing
 from tests.system.pcsc.pn532 import Pn532
 
 PERSON = Person()
+#: Debian 12 and Debian 13 call it differently.
+AUSWEISAPP = shutil.which("AusweisApp2") or shutil.which("AusweisApp")
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
 
@@ -137,7 +139,7 @@ def ausweisapp(home: Path) -> Iterator[int]:
     runtime = home / "run"
     runtime.mkdir(mode=0o700)
     environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": str(runtime), "HOME": str(home)}
-    command = ["AusweisApp2", "--no-proxy", "--ui", "websocket", "--address", "127.0.0.1", "--port", str(port)]
+    command = [str(AUSWEISAPP), "--no-proxy", "--ui", "websocket", "--address", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -189,7 +191,7 @@ async def open_by_can(port: int, can: str, seconds: float) -> list[dict[str, Any
     return told
 
 
-@pytest.mark.skipif(shutil.which("AusweisApp2") is None, reason="needs the program AusweisApp2")
+@pytest.mark.skipif(AUSWEISAPP is None, reason="needs the program AusweisApp")
 @pytest.mark.skipif(bool(missing()), reason=missing())
 async def test_ausweisapp_opens_the_chip_by_pace(tmp_path: Path) -> None:
     _IdentityProtocols.tokens_accepted = 0
