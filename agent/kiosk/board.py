@@ -11,8 +11,11 @@ from agent.verification.screen import Screen, Screens
 BEAT = 2.0
 
 
-def describe(screen: Screen, serial: int, code: int) -> bytes:
-    """The event's data: the whole screen as JSON. `serial` counts events, `code` names the join code (0 is none)."""
+def describe(screen: Screen, *, serial: int, code: int, page: str) -> bytes:
+    """The event's data: the whole screen as JSON.
+
+    `serial` counts events, `code` names the join code (0 is none), `page` the files that the server has now.
+    """
     return json.dumps(
         {
             "serial": serial,
@@ -26,6 +29,7 @@ def describe(screen: Screen, serial: int, code: int) -> bytes:
             "failure": screen.failure,
             "number": screen.number,
             "code": code,
+            "page": page,
         }
     ).encode()
 
@@ -33,8 +37,9 @@ def describe(screen: Screen, serial: int, code: int) -> bytes:
 class Board:
     """Follows the screens and tells each open page; a slow page misses screens in between, never the last."""
 
-    def __init__(self, screens: Screens) -> None:
+    def __init__(self, screens: Screens, page: str) -> None:
         self._screens = screens
+        self._page = page
         self._serial = 0
         self._code = 0
         self._pages: set[asyncio.Event] = set()
@@ -67,11 +72,14 @@ class Board:
         try:
             while not self._closed:
                 changed.clear()
-                yield b"data: %b\n\n" % describe(self._screens.current, self._serial, self._code)
+                yield b"data: %b\n\n" % self._now()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(changed.wait(), BEAT)
         finally:
             self._pages.discard(changed)
+
+    def _now(self) -> bytes:
+        return describe(self._screens.current, serial=self._serial, code=self._code, page=self._page)
 
     def close(self) -> None:
         """End the pages' streams."""

@@ -1,8 +1,10 @@
 """The server of the page that the person looks at: on loopback, with all that the page needs and no other host."""
 
 import asyncio
+import hashlib
+import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import resources
@@ -61,7 +63,6 @@ class KioskServer:
         join: JoinCode | None = None,
         languages: Traversable | None = None,
     ) -> None:
-        self._board = Board(screens)
         self._inputs = inputs
         self._preview = preview
         self._operator = OperatorRoutes(operator, pin_hash, preview)
@@ -76,6 +77,7 @@ class KioskServer:
             "languages": {code: known[code].model_dump() for code in sorted(known)},
         }
         self._files = _static_files()
+        self._board = Board(screens, _digest(self._files, self._languages))
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -185,6 +187,12 @@ class KioskServer:
             self._board.show_code(serial)
             # A phone that scans at the last moment still has half of the code's life to use it.
             await asyncio.sleep(join.lifetime / 2)
+
+
+def _digest(files: Mapping[str, bytes], languages: Mapping[str, object]) -> str:
+    """Tells a page that was loaded before an upgrade that it is an old one."""
+    parts = [*(files[name] for name in sorted(files)), json.dumps(languages, sort_keys=True).encode()]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def _static_files() -> dict[str, bytes]:

@@ -6,38 +6,37 @@ const RETRY = 1000;
 
 /** Call `show` with each state, and `gone` once whenever the agent does not speak. */
 export function listen(show, gone) {
-  let source = null;
   let watch = 0;
 
-  function silent() {
-    source.close();
-    gone();
-    setTimeout(knock, RETRY);
+  function connect() {
+    const source = new EventSource("/events");
+    const lose = () => {
+      clearTimeout(watch);
+      source.close();
+      gone();
+      setTimeout(knock, RETRY);
+    };
+    source.addEventListener("message", (event) => {
+      clearTimeout(watch);
+      watch = setTimeout(lose, SILENCE);
+      show(JSON.parse(event.data));
+    });
+    source.addEventListener("error", lose);
   }
 
-  // A restarted agent gives out a new cookie, and only with the page: load the page anew when it is there again.
+  // A restarted agent gives out a new cookie, and only with the page. The page itself stays: a reload that meets an
+  // agent which is just going would end on an error of the browser's, for good.
   async function knock() {
     try {
       const answer = await fetch("/", { cache: "no-store" });
-      if (answer.ok) return location.reload();
+      if (answer.ok) return connect();
     } catch {
       // Not there yet.
     }
     setTimeout(knock, RETRY);
   }
 
-  function hear(event) {
-    clearTimeout(watch);
-    watch = setTimeout(silent, SILENCE);
-    show(JSON.parse(event.data));
-  }
-
-  source = new EventSource("/events");
-  source.addEventListener("message", hear);
-  source.addEventListener("error", () => {
-    clearTimeout(watch);
-    silent();
-  });
+  connect();
 }
 
 /** POST `body` as JSON; the answer, or null when the agent cannot be reached. */

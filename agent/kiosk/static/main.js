@@ -21,6 +21,14 @@ const typing = entry(() => show(state));
 let state = GONE;
 let prompted = "";
 
+/** A state from the agent; after an upgrade it names another page than this one. */
+let page = "";
+function hear(next) {
+  page ||= next.page;
+  if (next.page !== page) location.reload();
+  else show(next);
+}
+
 function show(next) {
   const before = state.stage;
   state = next;
@@ -139,7 +147,7 @@ async function start() {
   setInterval(beckon, BECKON);
   document.addEventListener("contextmenu", (event) => event.preventDefault());
   show(GONE);
-  listen(show, () => show(GONE));
+  listen(hear, () => show(GONE));
 }
 
 start().catch(() => setTimeout(() => location.reload(), 2000));

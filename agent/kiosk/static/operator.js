@@ -25,6 +25,8 @@ async function ask(path) {
   try {
     const answer = await fetch(path, { cache: "no-store" });
     if (answer.status === 401) close();
+    // The agent was started anew: its page gives the new cookie, and the PIN is asked for again.
+    if (answer.status === 403) location.reload();
     return answer.ok ? await answer.json() : null;
   } catch {
     return null;
@@ -51,6 +53,7 @@ async function refresh() {
   clearTimeout(asking);
   const newest = await ask("/operator/facts");
   if (byId("board").hidden) return;
+  byId("board").classList.toggle("stale", !newest);
   if (newest) {
     facts = newest;
     show();

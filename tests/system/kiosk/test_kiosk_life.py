@@ -1,6 +1,7 @@
 """The page over a long day: it forgets, it comes back, it stays small, it is quick, it talks to nobody else."""
 
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,6 +11,7 @@ from agent.biometrics.types import Guidance
 from agent.failures import lookup
 from agent.verification.screen import Screen, Stage
 from tests.system.kiosk.latency import measure, p95
+from tests.system.kiosk.look import ROOT
 from tests.system.kiosk.scenes import SCENES
 from tests.system.kiosk.stand import Stand
 
@@ -101,11 +103,29 @@ def test_it_says_so_when_the_agent_is_gone_and_comes_back_with_it(browser: Brows
     page = context.new_page()
     page.goto(stand.url)
     page.wait_for_selector("html[data-view=idle]")
+    page.evaluate("window.loadedOnce = true")
     stand.stop()
     page.wait_for_selector("html[data-view=gone]", timeout=10_000)
     stand.show(Screen(Stage.READING))
     stand.restart()
     page.wait_for_selector("html[data-view=reading]", timeout=10_000)
+    assert page.evaluate("window.loadedOnce")
+    context.close()
+    stand.close()
+
+
+def test_an_upgraded_agent_gives_out_its_new_page(browser: Browser, tmp_path: Path) -> None:
+    shipped = (ROOT / "agent/kiosk/languages/en.toml").read_text("utf-8")
+    (tmp_path / "en.toml").write_text(shipped, "utf-8")
+    stand = Stand(languages=tmp_path)
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(stand.url)
+    page.wait_for_selector("html[data-view=idle]")
+    (tmp_path / "en.toml").write_text(shipped.replace("Place your document", "Lay your passport"), "utf-8")
+    stand.stop()
+    stand.restart()
+    expect(page.locator("[data-for=idle] h1")).to_have_text("Lay your passport on the reader", timeout=10_000)
     context.close()
     stand.close()
 
