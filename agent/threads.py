@@ -66,7 +66,9 @@ class Worker:
 
         self._calls.put(run)
         try:
-            return await asyncio.wait_for(future, deadline)
+            # Not `wait_for`: before Python 3.12 it swallows a cancellation that meets the result.
+            async with asyncio.timeout(deadline):
+                return await future
         except TimeoutError:
             self._stuck.set()
             if finished.is_set():  # it came back in the very moment

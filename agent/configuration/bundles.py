@@ -48,12 +48,11 @@ class Bundles:
 
     def boot(self) -> Path | None:
         """The bundle that is to be in force in this process, whole and verified; None: the shipped one."""
-        state = self.journal.booted()
+        state = self.journal.boot(self._highest)
         if state.phase is Phase.APPLYING and state.candidate is not None:
             if self._whole(state.candidate):
                 return self.path(state.candidate)
-            self.journal.rolling_back("bundle.unusable")
-            self.journal.rolled_back()
+            self.journal.abandoned("bundle.unusable")
         for revision in (state.active, state.previous):
             if revision is not None and self._whole(revision):
                 if revision is not state.active:
@@ -122,6 +121,10 @@ class Bundles:
             _LOG.error("bundle %d cannot be used: %s", revision.number, error)
             return False
 
+    def _highest(self) -> int:
+        numbers = [int(path.name.partition("-")[0]) for path in self.folder.glob("[0-9]*-*")]
+        return max(numbers, default=0)
+
     def _file(self, file: BundleFile) -> Path:
         return self.folder / _FILES / file.sha256.hex()
 
@@ -166,15 +169,20 @@ class RemoteBundles:
 
     async def run(self) -> None:
         """Finish what was under way, report, then take manifests until cancelled."""
-        await self._trial.resume()
-        await report_untold(self._bundles.journal, self._outbox, "bundle")
+        await self._step(self._trial.resume())
         while True:
             await self._arrival.wait()
             self._arrival.clear()
             data, self._newest = self._newest, None
             if data is not None:
-                await self._consider(data)
-                await report_untold(self._bundles.journal, self._outbox, "bundle")
+                await self._step(self._consider(data))
+
+    async def _step(self, step: Awaitable[None]) -> None:
+        try:
+            await step
+        except RenzhengError as error:
+            _LOG.error("a bundle could not be handled: %s", error)
+        await report_untold(self._bundles.journal, self._outbox, "bundle")
 
     async def _consider(self, data: bytes) -> None:
         revision = Revision(number=0, digest=configuration.digest(data[: MANIFEST_LIMIT + 1]).hex())

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from agent.configuration import signing
 from agent.configuration.remote_trial import Acts, Trial
@@ -73,15 +73,17 @@ class RemoteConfiguration:
 
     async def run(self) -> None:
         """Finish what was under way, report, then take documents until cancelled."""
-        await self._trial.resume()
-        await self._report()
+        await self._step(self._trial.resume())
         while True:
             data = await self._newest.get()
-            try:
-                await self._consider(data)
-            except RenzhengError as error:
-                _LOG.error("a configuration document could not be handled: %s", error)
-            await self._report()
+            await self._step(self._consider(data))
+
+    async def _step(self, step: Awaitable[None]) -> None:
+        try:
+            await step
+        except RenzhengError as error:
+            _LOG.error("a configuration document could not be handled: %s", error)
+        await self._report()
 
     async def roll_back(self) -> None:
         """Go back to the last good configuration, because an operator says so; the one in force is not taken again.

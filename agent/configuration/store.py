@@ -47,8 +47,7 @@ class ConfigurationStore:
         self._documents = folder / "documents"
         self._base = base
         self.authority = authority
-        self._journal_path = folder / "journal.json"
-        self.journal = Journal(self._journal_path)
+        self.journal = Journal(folder / "journal.json")
 
     def boot(self) -> InForce:
         """What is to be in force in this process. Never fails for want of a document, a journal or room on the disk.
@@ -56,17 +55,13 @@ class ConfigurationStore:
         Raises:
             RenzhengError: `settings.invalid`; the terminal's own file cannot be used.
         """
-        try:
-            state = self.journal.booted()
-        except RenzhengError as error:
-            state = self._without_journal(error)
+        state = self.journal.boot(self._highest)
         if state.phase is Phase.APPLYING and state.candidate is not None:
             try:
                 return self._in_force(state.candidate, trial=True)
             except RenzhengError as error:
                 _LOG.error("the configuration on trial cannot be loaded: %s", error)
-                self.journal.rolling_back(UNUSABLE)
-                self.journal.rolled_back()
+                self.journal.abandoned(UNUSABLE)
         return self._last_good(state)
 
     def active(self) -> InForce:
@@ -135,28 +130,16 @@ class ConfigurationStore:
                 _LOG.error("configuration %d cannot be loaded: %s", revision.number, error)
                 continue
             if revision is state.previous:
-                self._note_fall(revision)
+                self.journal.fell_back(revision, UNUSABLE)
             return in_force
         if state.active is not None:
-            self._note_fall(None)
+            self.journal.fell_back(None, UNUSABLE)
         return self._own_file()
 
-    def _note_fall(self, to: Revision | None) -> None:
-        try:
-            self.journal.fell_back(to, UNUSABLE)
-        except RenzhengError as error:
-            _LOG.error("the fall to the last good configuration could not be noted: %s", error)
-
-    def _without_journal(self, error: RenzhengError) -> State:
-        _LOG.error("the configuration's journal: %s", error)
-        if error.code == "configuration.disk":
-            state = self.journal.read()
-            return state.model_copy(update={"phase": Phase.SETTLED, "candidate": None})
-        # Its content is lost; what is still known is how far the numbers had come.
+    def _highest(self) -> int:
+        """The highest number among the stored documents."""
         numbers = [int(path.name.partition("-")[0]) for path in self._documents.glob("[0-9]*-*.cose")]
-        self._journal_path.rename(self._journal_path.with_suffix(".damaged"))
-        self.journal.reset(max(numbers, default=0))
-        return self.journal.read()
+        return max(numbers, default=0)
 
     def _in_force(self, revision: Revision, *, trial: bool = False) -> InForce:
         document = self.document(revision)

@@ -9,6 +9,7 @@ process may have been the candidate's doing; rolling_back is finished.
 """
 
 import fcntl
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,12 +22,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from agent.configuration import store_files
 from agent.failures import RenzhengError
 
+_LOG = logging.getLogger(__name__)
+
 LIMIT = 256 * 1024
 _HISTORY = 100
 #: How often a candidate may be tried again that was only ever cut short, never found wanting.
 MAX_ATTEMPTS = 3
 
 INTERRUPTED = "configuration.interrupted"
+LOST = "configuration.journal"
 
 
 class Phase(StrEnum):
@@ -105,11 +109,7 @@ class Journal:
             content = store_files.read(self._path, limit=LIMIT)
             return State() if content is None else State.model_validate_json(content)
         except (OSError, ValidationError) as error:
-            raise RenzhengError("configuration.journal", f"{self._path} cannot be used") from error
-
-    def reset(self, highest: int) -> None:
-        """Begin a new journal after the old one was lost; `highest` keeps older documents out."""
-        self._write(State(highest=highest))
+            raise RenzhengError(LOST, f"{self._path} cannot be used") from error
 
     def refused(self, revision: Revision, reason: str) -> None:
         """A document was refused; nothing changed. The same refusal again is not noted twice."""
@@ -162,8 +162,39 @@ class Journal:
         with self._changing() as state:
             self._write(self._without_candidate(state, state.reason))
 
-    def booted(self) -> State:
-        """Settle what the last process left unfinished, and say what is to be in force."""
+    def boot(self, highest: Callable[[], int]) -> State:
+        """Settle what the last process left unfinished, and say what is to be in force. Never fails.
+
+        A full disk only keeps it from being noted. A journal that cannot be read is set aside; the new one begins at
+        `highest()`, the highest number that is still known, so that losing a journal lets no old document in.
+        """
+        try:
+            return self._settled()
+        except RenzhengError as error:
+            _LOG.error("the journal: %s", error)
+            lost = error.code == LOST
+        if not lost:
+            return self.read().model_copy(update={"phase": Phase.SETTLED, "candidate": None})
+        fresh = State(highest=highest())
+        try:
+            self._path.rename(self._path.with_suffix(".damaged"))
+            self._write(fresh)
+        except (RenzhengError, OSError) as error:
+            _LOG.error("no new journal could be begun: %s", error)
+        return fresh
+
+    def abandoned(self, reason: str) -> None:
+        """The candidate on trial cannot even be loaded: the old one stays. For `boot`: a full disk is only told."""
+        self._noting(lambda: self.rolling_back(reason), self.rolled_back)
+
+    def fell_back(self, to: Revision | None, reason: str) -> None:
+        """The active one cannot be loaded: `to`, the last good one (None: the terminal's own), takes its place.
+
+        For `boot`: a full disk is only told.
+        """
+        self._noting(lambda: self._fall(to, reason))
+
+    def _settled(self) -> State:
         with self._changing() as state:
             if state.phase is Phase.APPLYING and state.trials == 0:
                 assert state.candidate is not None  # noqa: S101 - as above
@@ -175,8 +206,14 @@ class Journal:
                 self._write(self._without_candidate(state, INTERRUPTED))
         return self.read()
 
-    def fell_back(self, to: Revision | None, reason: str) -> None:
-        """The active one cannot be loaded: `to`, the last good one (None: the terminal's own file), takes its place."""
+    def _noting(self, *changes: Callable[[], None]) -> None:
+        try:
+            for change in changes:
+                change()
+        except RenzhengError as error:
+            _LOG.error("the journal: %s", error)
+
+    def _fall(self, to: Revision | None, reason: str) -> None:
         with self._changing() as state:
             assert state.active is not None  # noqa: S101 - only an active one can fail to load
             noted = self._noted(state, state.active, "fallen_back", reason)

@@ -1,11 +1,12 @@
 """A change is committed when it works, rolled back when it does not, and a power cut leaves a working terminal."""
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
 
-from agent.configuration import signing
+from agent.configuration import signing, store_files
 from agent.configuration.remote_trial import Acts, Trial
 from agent.configuration.store import ConfigurationStore, InForce
 from agent.configuration.store_journal import MAX_ATTEMPTS, Phase, Revision, attempts_left
@@ -174,3 +175,44 @@ class TestLastGood:
         with pytest.raises(RenzhengError) as error:
             journal.back_to_previous("configuration.rolled_back")
         assert error.value.code == "configuration.nothing_to_roll_back"
+
+
+class TestWithoutRoomOnTheDisk:
+    @pytest.fixture(autouse=True)
+    def full(self, monkeypatch: pytest.MonkeyPatch, world: ConfigWorld) -> None:
+        """Every write into the state folder fails as on a full disk, once the test says so."""
+
+        def write(path: Path, content: bytes) -> None:
+            if self.is_full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real_write(path, content)
+
+        self.is_full = False
+        real_write = store_files.write
+        monkeypatch.setattr(store_files, "write", write)
+
+    @pytest.mark.parametrize("phase", [Phase.PREPARED, Phase.APPLYING, Phase.PROBATION, Phase.ROLLING_BACK])
+    async def test_a_terminal_starts_on_the_last_good_configuration(self, world: ConfigWorld, phase: Phase) -> None:
+        await trial(world, 1, App())
+        store = world.store()
+        store.journal.prepared(kept(store, world.signed(5)))
+        store.journal.moved(phase)
+        self.is_full = True
+        assert world.store().boot().number == 1
+        self.is_full = False
+        assert world.store().boot().number in {1, 5}
+
+    async def test_a_lost_journal_and_a_damaged_document_do_not_stop_it_either(self, world: ConfigWorld) -> None:
+        await trial(world, 1, App())
+        (world.folder / "state" / "journal.json").write_text("{")
+        self.is_full = True
+        assert world.store().boot().number == 0
+
+    async def test_a_new_document_is_not_begun(self, world: ConfigWorld) -> None:
+        await trial(world, 1, App())
+        self.is_full = True
+        with pytest.raises(RenzhengError) as error:
+            await trial(world, 2, App())
+        assert error.value.code == "configuration.disk"
+        self.is_full = False
+        assert world.store().active().number == 1

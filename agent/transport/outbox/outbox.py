@@ -115,9 +115,10 @@ class Outbox:
             self._commit = None
 
     async def _commit_batch(self, batch: list[tuple[Entry, asyncio.Future[None]]]) -> None:
+        outcomes: Sequence[Exception | None]
         try:
             outcomes = await self._call(self._keeper.put, [entry for entry, _future in batch])
-        except RenzhengError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait for the commit
             outcomes = [error] * len(batch)
         for (_entry, future), outcome in zip(batch, outcomes, strict=True):
             if future.done():

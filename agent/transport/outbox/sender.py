@@ -25,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 
 #: One wait for the link; then it is simply asked again.
 _LONG = 3600.0
+#: Seconds for a batch to reach the broker: 128 KiB over a slow mobile network. A link that breaks ends the wait.
+_PUBLISH = 60.0
 
 
 class OutboxSender:
@@ -42,6 +44,7 @@ class OutboxSender:
         self._patience = patience
         self._receipts = Receipts(outbox, identity, clock)
         self._complained = ""
+        self._rows = events.MAX_EVENTS
         link.handle(topics.RECEIPT.of(identity.terminal), self._receipts.take)
 
     async def run(self) -> None:
@@ -51,7 +54,7 @@ class OutboxSender:
             # Before the look into the outbox: an entry that arrives during the look is not missed.
             self._outbox.stored.clear()
             try:
-                entries = await self._outbox.pending(events.MAX_EVENTS, events.PAYLOAD_LIMIT)
+                entries = await self._outbox.pending(self._rows, events.PAYLOAD_LIMIT)
                 if not entries:
                     await self._outbox.stored.wait()
                     continue
@@ -60,15 +63,17 @@ class OutboxSender:
                 self._complained = ""
             except RenzhengError as error:
                 self._complain(error)
-                await asyncio.sleep(next(waits))
+                # A link that broke is waited for, above: then the events go at once.
+                if self._link.connected or not isinstance(error, TransportError):
+                    await asyncio.sleep(next(waits))
 
     async def _send(self, entries: Sequence[Entry], waits: Iterator[float]) -> Iterator[float]:
         """Publish one batch and wait for a receipt; what is to be waited next time."""
         self._receipts.settled.clear()
         data = await asyncio.to_thread(self._sign, entries)
-        await self._link.publish(
-            topics.EVENT.of(self._identity.terminal), data, qos=topics.EVENT.qos, timeout=self._patience
-        )
+        # Smaller again until a receipt comes: a bad line carries a short message sooner than a long one.
+        self._rows = max(1, len(entries) // 2)
+        await self._link.publish(topics.EVENT.of(self._identity.terminal), data, qos=topics.EVENT.qos, timeout=_PUBLISH)
         try:
             async with asyncio.timeout(next(waits)):
                 await self._receipts.settled.wait()
@@ -76,6 +81,8 @@ class OutboxSender:
             if self._link.connected:
                 _LOG.info("no receipt for %d events yet", len(entries))
                 return waits
+        else:
+            self._rows = events.MAX_EVENTS
         return self._new_waits()
 
     def _sign(self, entries: Sequence[Entry]) -> bytes:

@@ -24,6 +24,8 @@ from agent.trust.clock import Clock
 from agent.wire import bounded
 
 KIND = "kill.number"
+#: At most so many events are put side by side.
+BURST = 6
 _WATCHED = ("agent/transport/outbox/", "agent/wire/events.py")
 
 
@@ -70,7 +72,7 @@ async def _put_events(life: Life, outbox: Outbox, accepted: Connection) -> None:
     chance = random.Random(life.seed)  # noqa: S311 - repeatable on purpose
     number = life.first
     while life.last is None or number <= life.last:
-        burst = range(number, number + chance.randint(1, 6))
+        burst = range(number, number + chance.randint(1, BURST))
         try:
             await asyncio.gather(
                 *(outbox.put(KIND, bounded.encode(n), Priority.AUDIT, event_id=event_id(n)) for n in burst)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from agent.transport.outbox.keeper import SET_ASIDE
+from tests.hostile.kill.kill_agent import BURST
 from tests.hostile.kill.kill_world import World, world
 from tests.protocol.wire_stack import needs_broker
 
-pytestmark = [needs_broker, pytest.mark.slow]
+pytestmark = [needs_broker, pytest.mark.slow, pytest.mark.timeout(240)]
 
 LIVES = 24
 
@@ -50,11 +51,11 @@ def test_a_full_disk_refuses_the_new_and_keeps_the_old(tmp_path: Path, small_dis
         scene.one_life()
         assert os.statvfs(small_disk).f_bavail == 0
         (small_disk / "ballast").unlink()
-        scene.drain(60)
+        scene.drain(100)
         tally = scene.count()
     assert tally.lost == []
     assert tally.doubled == 0
-    assert tally.stored == tally.accepted > before > LIVES
+    assert LIVES < before < tally.accepted <= tally.stored < tally.accepted + BURST
 
 
 def test_a_damaged_file_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_a_damaged_file_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:
         damaged_until = scene.promised
         for _ in range(4):
             scene.one_life()
-        scene.drain(60)
+        scene.drain(100)
         tally = scene.count()
         assert scene.told(SET_ASIDE) > 0, "the issuer was not told"
     assert tally.doubled == 0
