@@ -41,10 +41,9 @@ class Notifier:
     def _send(self, state: str) -> None:
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-            # A manager that does not listen must not hold up the loop; it hears the next word.
-            with suppress(BlockingIOError):
-                sender.sendto(state.encode(), socket.MSG_DONTWAIT, self._address)
+        # A manager that does not listen must not hold up the loop; it hears the next word.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(BlockingIOError):
+            sender.sendto(state.encode(), socket.MSG_DONTWAIT, self._address)
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float:
