@@ -172,7 +172,7 @@ def test_a_full_disk_costs_a_person_a_clear_failure_and_nothing_else(
 
 
 def test_a_clock_that_is_wrong_at_boot(terminal: Machine, site: Site, page: FaultPage, release: str) -> None:
-    """A board without a battery wakes in the past. Nobody is verified until the clock is right, and the reason is told."""
+    """A board without a battery wakes in the past: nobody is verified until the clock is right, and it says why."""
     terminal.boot()
     drop_in = terminal.root / "etc/systemd/system/renzheng.service.d/clock.conf"
     drop_in.parent.mkdir(parents=True)
