@@ -25,6 +25,7 @@ _OTHERS = """
 DE:D GB:GBD GB:GBN GB:GBO GB:GBP GB:GBS UN:UNO UN:UNA KS:RKS XK:RKS EU:EUE UT:UTO XO:XOM
 """
 
+_SPECIMEN = "UTO"
 _TWO_LETTERS: dict[str, set[str]] = {}
 for _pair in (_ISO + _OTHERS).split():
     _two, _three = _pair.split(":")
@@ -34,7 +35,8 @@ for _pair in (_ISO + _OTHERS).split():
 def same_country(three_letters: str, two_letters: str) -> bool:
     """Whether the MRZ's code and a certificate's code name the same issuer.
 
-    A certificate may carry either form: Doc 9303-12 asks for two letters, some issuers write three.
+    A certificate may carry either form: Doc 9303-12 asks for two letters, some issuers write three. UTO names no state:
+    specimens are signed by whoever makes specimens, and nobody can be robbed of that name.
     """
     three, two = three_letters.strip("<").upper(), two_letters.upper()
-    return two == three or two in _TWO_LETTERS.get(three, set())
+    return three in {_SPECIMEN, two} or two in _TWO_LETTERS.get(three, set())

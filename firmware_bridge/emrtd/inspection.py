@@ -15,6 +15,7 @@ from firmware_bridge.document import Check, CheckName, Verdict
 from firmware_bridge.emrtd import (
     active_authentication,
     assemble,
+    capabilities,
     data_groups,
     mrz,
     passive,
@@ -179,6 +180,16 @@ def _card_access(content: bytes, _now: datetime) -> dict[str, Any]:
     return _infos(security_infos.parse(content))
 
 
+def _dir(content: bytes, _now: datetime) -> dict[str, Any]:
+    templates = [item.value for item in tlv.parse(content) if item.tag == 0x61]
+    return {"applications": [aid.hex().upper() for value in templates if (aid := tlv.find(value, 0x4F)) is not None]}
+
+
+def _atr_info(content: bytes, _now: datetime) -> dict[str, Any]:
+    found = capabilities.from_info(content)
+    return asdict(found) if found is not None else {}
+
+
 def _card_security(content: bytes, _now: datetime) -> dict[str, Any]:
     from firmware_bridge.emrtd import signed_data
 
@@ -231,5 +242,7 @@ _PARSERS: dict[str, Callable[[bytes, datetime], dict[str, Any]]] = {
     "DG14": _dg14,
     "DG15": _dg15,
     "EF.CardAccess": _card_access,
+    "EF.DIR": _dir,
+    "EF.ATR/INFO": _atr_info,
     "EF.CardSecurity": _card_security,
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from asn1crypto import cms, x509
+from asn1crypto import cms, core, x509
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
 from firmware_bridge.emrtd import signatures
@@ -56,18 +56,29 @@ def parse(data: bytes) -> SignedContent:
             raise malformed("a CMS structure that is not signed data")
         signed = info["content"]
         encapsulated = signed["encap_content_info"]
-        content = encapsulated["content"]
         signers = list(signed["signer_infos"])
         certificates = [
             choice.chosen for choice in signed["certificates"] or () if isinstance(choice.chosen, x509.Certificate)
         ]
-        raw = bytes(content) if content.native is not None else b""
+        raw = _raw(encapsulated["content"])
         content_type = encapsulated["content_type"].dotted
     except PARSE_ERRORS as error:
         raise malformed("a CMS structure that cannot be parsed") from error
     if not signers or len(signers) > _MAX_SIGNERS or len(certificates) > _MAX_CERTIFICATES:
         raise malformed(f"a CMS structure with {len(signers)} signers and {len(certificates)} certificates")
     return SignedContent(content_type, raw, certificates, signers)
+
+
+def _raw(content: core.Asn1Value) -> bytes:
+    """The bytes of the OCTET STRING inside.
+
+    Structures that claim version 1 are parsed after PKCS#7, which allows anything here; issuers mean the same.
+    """
+    if isinstance(content, core.Void):
+        return b""
+    if isinstance(content, core.Any):
+        content = content.parse(core.OctetString)
+    return bytes(content)
 
 
 def verify(signed: SignedContent, others: Iterable[x509.Certificate] = ()) -> Signer | None:

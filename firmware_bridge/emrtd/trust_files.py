@@ -1,5 +1,11 @@
-"""Trust material as files: certificates and CRLs in PEM or DER, ICAO master lists (ICAO Doc 9303-12, 9)."""
+"""Trust material as files: certificates and CRLs in PEM or DER, ICAO master lists (ICAO Doc 9303-12, 9).
 
+An export of the ICAO public key directory (LDIF, RFC 2849) holds any of these, in base64.
+"""
+
+import base64
+import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +17,13 @@ from firmware_bridge.emrtd.certificates import PARSE_ERRORS, force
 from firmware_bridge.emrtd.signed_data import malformed
 from firmware_bridge.errors import DocumentError
 
+_LDIF = re.compile(rb"^(version: 1|dn:+ )", re.MULTILINE)
+_LDIF_HEAD = 4096
+_LDIF_VALUE = re.compile(
+    rb"^(?:pkdMasterListContent|CscaMasterListData|userCertificate|cACertificate|certificateRevocationList)"
+    rb"(?:;binary)?:: ([A-Za-z0-9+/=]+)$",
+    re.MULTILINE,
+)
 MASTER_LIST = "2.23.136.1.1.2"
 _MAX_FILE = 32 << 20
 
@@ -48,11 +61,32 @@ def parse_bytes(data: bytes) -> Found:
     """As `parse_file`, for bytes."""
     if pem.detect(data):
         return _parse_pem(data)
+    if _LDIF.search(data[:_LDIF_HEAD]):
+        return _parse_ldif(data)
     for parse in (_certificate, _crl, _master_list):
         found = parse(data)
         if found is not None:
             return found
     raise malformed("no certificate, revocation list or master list")
+
+
+def _parse_ldif(data: bytes) -> Found:
+    certificates: list[x509.Certificate] = []
+    lists: list[crl.CertificateList] = []
+    refused: DocumentError | None = None
+    for match in _LDIF_VALUE.finditer(data.replace(b"\r\n", b"\n").replace(b"\n ", b"")):
+        try:
+            found = parse_bytes(base64.b64decode(match[1], validate=True))
+        except binascii.Error:
+            continue
+        except DocumentError as error:
+            refused = error
+            continue
+        certificates += found.certificates
+        lists += found.revocation_lists
+    if not certificates and not lists:
+        raise refused or malformed("a directory export without certificates or lists")
+    return Found("directory export", certificates, lists)
 
 
 def _parse_pem(data: bytes) -> Found:

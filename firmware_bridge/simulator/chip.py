@@ -153,6 +153,8 @@ class PassportChip:
         if offset > len(content):
             return Response(b"", status.WRONG_OFFSET)
         le = command.le or 256
+        if le > self.memory.profile.largest_read:
+            return Response(b"", status.WRONG_LENGTH)
         session = self.protocols.session
         if secured and session is not None:
             room = session.suite.short_chunk if short else self.memory.profile.max_response - _SM_OVERHEAD

@@ -59,6 +59,8 @@ class Profile:
     active_authentication: str = "rsa"
     extended: bool = True
     max_response: int = 65536
+    #: A READ BINARY that asks for more is answered "wrong length".
+    largest_read: int = 65536
     can: str = "500540"
 
 

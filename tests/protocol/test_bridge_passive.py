@@ -1,5 +1,6 @@
 """Passive authentication of security objects that `openssl` made, and of chains that hold or break."""
 
+import base64
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,9 +51,10 @@ SCHEMES = {
     "ecdsa-brainpool320-explicit": (ec("brainpoolP320r1", "explicit"), "sha384", False),
     "ecdsa-brainpool224": (ec("brainpoolP224r1"), "sha1", False),
     "rsa-sha1": (rsa(2048), "sha1", False),
-    "rsa-sha256": (rsa(3072), "sha256", False),
+    "rsa-sha256": (rsa(2048), "sha256", False),
     "rsa-pss-sha256": (rsa(2048), "sha256", True),
     "rsa-pss-sha512": (rsa(2048), "sha512", True),
+    "rsa-pss-key": (("-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"), "sha256", True),
 }
 
 
@@ -89,6 +91,12 @@ def test_every_form_of_signed_data(state: OpensslState, options: tuple[str, ...]
         whole = b"\x77\x80" + tlv.parse(sod)[0].value + b"\x00\x00"
         assert judge(state, whole).passed
     assert judge(state, sod).passed
+
+
+def test_a_structure_of_the_wrong_version_is_read_all_the_same(state: OpensslState) -> None:
+    sod = state.security_object(GROUPS)
+    assert sod.count(b"\x02\x01\x03\x31") == 1
+    assert judge(state, sod.replace(b"\x02\x01\x03\x31", b"\x02\x01\x01\x31")).passed
 
 
 def test_a_signer_that_is_not_inside_is_found_among_the_trusted_files(state: OpensslState, tmp_path: Path) -> None:
@@ -186,7 +194,9 @@ def test_the_country_of_signer_and_document_must_match(tmp_path: Path) -> None:
     sod = made.security_object(GROUPS)
     assert judge(made, sod, issuing_state="D").passed
     assert judge(made, sod, issuing_state="DEU").passed
-    assert judge(made, sod, issuing_state="UTO").code is Code.DOCUMENT_UNTRUSTED
+    assert judge(made, sod, issuing_state="FRA").code is Code.DOCUMENT_UNTRUSTED
+    assert judge(made, sod, issuing_state="QQQ").code is Code.DOCUMENT_UNTRUSTED
+    assert judge(made, sod, issuing_state="UTO").passed, "the specimen's state is nobody's"
 
 
 def test_a_security_object_over_something_else_is_refused(state: OpensslState) -> None:
@@ -209,6 +219,17 @@ def master_list(state: OpensslState, folder: Path) -> Path:
     )
     content.unlink()
     return folder / "a.ml"
+
+
+def test_a_directory_export_brings_anchors(state: OpensslState, tmp_path: Path) -> None:
+    """LDIF, as the ICAO public key directory is downloaded."""
+    text = base64.b64encode(master_list(state, tmp_path).read_bytes()).decode()
+    (tmp_path / "a.ml").unlink()
+    folded = "\n ".join(text[i : i + 70] for i in range(0, len(text), 70))
+    (tmp_path / "pkd.ldif").write_text(f"dn: cn=x,o=ml,c=UT\npkdVersion: 1\npkdMasterListContent:: {folded}\n\n")
+    assert judge(state, state.security_object(GROUPS), trust=tmp_path).passed
+    (tmp_path / "pkd.ldif").write_text("dn: cn=x\nuserCertificate;binary:: AAAA\n")
+    assert TrustStore.load(tmp_path).rejected
 
 
 def test_a_master_list_brings_anchors_if_its_signature_holds(state: OpensslState, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from firmware_bridge.emrtd.domain_parameters import CURVES, GROUPS
 from firmware_bridge.emrtd.files import CARD_ACCESS
 from firmware_bridge.emrtd.files import GROUPS as FILES
 from firmware_bridge.emrtd.keys import CipherName
-from firmware_bridge.emrtd.security_infos import Mapping
+from firmware_bridge.emrtd.security_infos import Mapping, PaceInfo
 from firmware_bridge.errors import Code, DocumentError
 from firmware_bridge.reader import CanKey, MrzKey, Progress, ReadRequest
 from firmware_bridge.simulator import (
@@ -242,4 +242,12 @@ def test_whatever_a_chip_without_pace_says_of_its_missing_files_it_opens_by_bac(
     held = memory(Profile(pace=()))
     document = read(held, WITH_NONCE, wrap=lambda chip: Grumpy(chip, word))
     assert document.access is Access.BAC
+    assert passed(document) == ALL_PASSED
+
+
+@pytest.mark.parametrize("largest", [230, 192, 191, 128])
+@pytest.mark.parametrize("offers", [(pace(),), ()], ids=["pace", "bac"])
+def test_a_chip_with_a_small_buffer_is_read_in_smaller_pieces(largest: int, offers: tuple[PaceInfo, ...]) -> None:
+    profile = Profile(pace=offers, extended=False, largest_read=largest)
+    document = read(memory(profile), WITH_NONCE)
     assert passed(document) == ALL_PASSED
