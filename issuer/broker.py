@@ -54,15 +54,16 @@ def config(
     `user`: the account that a Mosquitto started by root changes to ("root" to stay). `dynamic`: the terminals to begin
     with, for the dynamic security plug-in in place of an ACL file.
     """
-    folder = Layout(root.resolve()).broker
+    layout = Layout(root.resolve())
+    folder = layout.broker
     (folder / "store").mkdir(parents=True, exist_ok=True)
     if dynamic is None:
         rules, access = folder / "acl.conf", f"acl_file {folder}/acl.conf"
-        rules.write_text(access_rules(), "utf-8")
+        rules.write_text(access_rules(layout.workers), "utf-8")
     else:
         rules = folder / "dynamic-security.json"
         access = f"plugin {_plugin()}\nplugin_opt_config_file {rules}"
-        rules.write_text(json.dumps(dynamic_security.document(dynamic), indent=1), "utf-8")
+        rules.write_text(json.dumps(dynamic_security.document(dynamic, layout.workers), indent=1), "utf-8")
     rules.chmod(0o600)
     text = configuration(str(folder), port, access, host=host, persistence=persistence)
     path = folder / "mosquitto.conf"
@@ -83,12 +84,14 @@ def _plugin() -> Path:
     return found[0]
 
 
-def access_rules() -> str:
-    """The access control list, from the topic table: `%u` is the terminal."""
-    lines = ["# The issuer's workers.", f"user {ISSUER_CLIENT}"]
-    for topic in topics.ALL:
-        access = "write" if topic.publisher == topics.ISSUER else "read"
-        lines.append(f"topic {access} {topic.filter}")
+def access_rules(workers: Sequence[str] = (ISSUER_CLIENT,)) -> str:
+    """The access control list for `workers` and for all terminals, from the topic table: `%u` is the terminal."""
+    lines = ["# The issuer's workers."]
+    for worker in workers:
+        lines.append(f"user {worker}")
+        for topic in topics.ALL:
+            access = "write" if topic.publisher == topics.ISSUER else "read"
+            lines.append(f"topic {access} {topic.filter}")
     lines += ["", "# Every terminal, on its own topics only."]
     for topic in topics.ALL:
         access = "read" if topic.publisher == topics.ISSUER else "write"

@@ -116,6 +116,18 @@ def serve_provisioning(folder: Path, port: int, host: str, database: str) -> Non
 
 @main.command()
 @_FOLDER
+@click.argument("name")
+def worker(folder: Path, name: str) -> None:
+    """Make the broker identity of one more worker, NAME (issuer-2): it shares the requests with the others.
+
+    Write the broker's configuration anew afterwards. Workers on several machines share one database (--database).
+    """
+    pki.add_worker(Layout(folder), name)
+    click.echo(f"renzheng-issuer run {folder} --worker {name} --broker ...")
+
+
+@main.command()
+@_FOLDER
 @click.argument("terminal")
 @_DATABASE
 def revoke(folder: Path, terminal: str, database: str) -> None:
@@ -145,17 +157,17 @@ def broker_config(folder: Path, port: int, user: str, no_persistence: bool, dyna
 @main.command()
 @_FOLDER
 @click.option("--broker", required=True, help="mqtts://host:port")
-@click.option("--client-id", default="issuer", help="Each worker needs its own where the broker does not set it.")
+@click.option("--worker", default="issuer", show_default=True, help="Which worker this is; see `worker`.")
 @_DATABASE
 @_JSON
-def run(folder: Path, broker: str, client_id: str, database: str, as_json: bool) -> None:
+def run(folder: Path, broker: str, worker: str, database: str, as_json: bool) -> None:
     """Serve: publish epochs, verify requests, answer. SIGTERM and SIGINT end it."""
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
         format='{"time":"%(asctime)s","level":"%(levelname)s","text":"%(message)s"}' if as_json else "%(message)s",
     )
-    issuer = Issuer(folder, broker, database=database, client_id=client_id)
+    issuer = Issuer(folder, broker, database=database, worker=worker)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: issuer.stop())
     issuer.run()

@@ -13,11 +13,14 @@ from issuer.pki import ISSUER_CLIENT
 _Rule = dict[str, Any]
 
 
-def document(terminals: Iterable[str]) -> dict[str, Any]:
-    """The plug-in's file (`plugin_opt_config_file`) for an issuer and `terminals`: nothing is allowed by default."""
+def document(terminals: Iterable[str], workers: Iterable[str] = (ISSUER_CLIENT,)) -> dict[str, Any]:
+    """The plug-in's file (`plugin_opt_config_file`) for workers and terminals: nothing is allowed by default."""
     names = list(terminals)
     roles = [_role(ISSUER_CLIENT, _issuer_rules()), *(_role(role_of(name), terminal_rules(name)) for name in names)]
-    clients = [_client(ISSUER_CLIENT, ISSUER_CLIENT), *(_client(name, role_of(name)) for name in names)]
+    clients = [
+        *(_client(worker, ISSUER_CLIENT) for worker in workers),
+        *(_client(name, role_of(name)) for name in names),
+    ]
     access = {"publishClientSend": False, "publishClientReceive": False, "subscribe": False, "unsubscribe": True}
     return {"defaultACLAccess": access, "roles": roles, "clients": clients, "groups": []}
 
@@ -30,8 +33,12 @@ def enrol_commands(terminal: str) -> dict[str, Any]:
 
 
 def revoke_commands(terminal: str) -> dict[str, Any]:
-    """What to publish so that a running broker throws `terminal` out and keeps it out."""
-    return {"commands": [{"command": "disableClient", "username": terminal}]}
+    """What to publish so that a running broker throws `terminal` out; whoever comes back by its name may do nothing.
+
+    `disableClient` alone is not enough: it guards passwords, and certificates pass it by with their rights in place.
+    """
+    client = {"command": "deleteClient", "username": terminal}
+    return {"commands": [client, {"command": "deleteRole", "rolename": role_of(terminal)}]}
 
 
 def role_of(terminal: str) -> str:

@@ -30,8 +30,17 @@ class Layout:
         return self.root / "authority" / name
 
     def key(self, name: str) -> Path:
-        """The issuer's key `signing`, `sealing`, `mqtt` or `provisioning`, without suffix."""
+        """The issuer's key `signing`, `sealing` or `provisioning`, without suffix."""
         return self.root / "keys" / name
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """The names of the issuer's clients at the broker: `issuer`, and those added for more workers."""
+        return tuple(sorted(path.stem for path in (self.root / "keys" / "mqtt").glob("*.pem")))
+
+    def worker(self, name: str) -> Path:
+        """The TLS key of a worker, without suffix."""
+        return self.root / "keys" / "mqtt" / name
 
     def terminal(self, terminal: str) -> Path:
         """The device folder made for a terminal."""

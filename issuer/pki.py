@@ -16,9 +16,8 @@ from issuer.certificates import Subject
 from issuer.errors import IssuerError
 from issuer.layout import Layout
 
+#: The first worker's name at the broker. Names that begin so are never a terminal's.
 ISSUER_CLIENT = "issuer"
-#: Names that the broker's access rules give to others than terminals.
-RESERVED = frozenset({ISSUER_CLIENT})
 _UEID_RANDOM = 1
 
 
@@ -37,14 +36,11 @@ def create(root: Path, name: str, hosts: tuple[str, ...] = ("localhost", "127.0.
         certificates.save(layout.authority(authority), made.key, [made.certificate])
     transport = certificates.load_authority(layout.authority("transport"))
     evidence = certificates.load_authority(layout.authority("evidence"))
-    for key_name, authority_, subject, usage in (
-        ("signing", evidence, Subject(name), ISSUER_SIGNING),
-        ("sealing", evidence, Subject(name), ISSUER_SEALING),
-        ("mqtt", transport, Subject(ISSUER_CLIENT), ExtendedKeyUsageOID.CLIENT_AUTH),
-    ):
+    for key_name, usage in (("signing", ISSUER_SIGNING), ("sealing", ISSUER_SEALING)):
         key = certificates.new_key()
-        leaf = certificates.issue(authority_, subject, key.public_key(), usage)
+        leaf = certificates.issue(evidence, Subject(name), key.public_key(), usage)
         certificates.save(layout.key(key_name), key, [leaf])
+    add_worker(layout, ISSUER_CLIENT)
     for path in (layout.broker / "server", layout.key("provisioning")):
         key = certificates.new_key()
         subject = Subject(hosts[0], hosts=hosts)
@@ -53,6 +49,22 @@ def create(root: Path, name: str, hosts: tuple[str, ...] = ("localhost", "127.0.
     certificates.save(layout.broker / "client-ca", None, [transport.certificate])
     policy.write_default(layout.policy, name)
     return layout
+
+
+def add_worker(layout: Layout, name: str) -> None:
+    """Make the broker identity of one more worker: two connections cannot share one.
+
+    Raises:
+        IssuerError: the name is taken, or does not begin with `issuer`.
+    """
+    if not TERMINAL_PATTERN.match(name) or not name.startswith(ISSUER_CLIENT):
+        raise IssuerError(f"{name!r} cannot be a worker: its name begins with {ISSUER_CLIENT!r}, like issuer-2")
+    if name in layout.workers:
+        raise IssuerError(f"there is a worker {name} already")
+    transport = certificates.load_authority(layout.authority("transport"))
+    key = certificates.new_key()
+    leaf = certificates.issue(transport, Subject(name), key.public_key(), ExtendedKeyUsageOID.CLIENT_AUTH)
+    certificates.save(layout.worker(name), key, [leaf])
 
 
 def enroll(layout: Layout, terminal: str, *, database: str = "") -> Path:
@@ -102,8 +114,8 @@ def check_name(terminal: str) -> None:
     Raises:
         IssuerError: the name cannot be used.
     """
-    if not TERMINAL_PATTERN.match(terminal) or terminal in RESERVED:
-        raise IssuerError(f"{terminal!r} cannot be a terminal's id: 1 to 64 of A-Z a-z 0-9 _ -, and not 'issuer'")
+    if not TERMINAL_PATTERN.match(terminal) or terminal.startswith(ISSUER_CLIENT):
+        raise IssuerError(f"{terminal!r} cannot be a terminal's id: 1 to 64 of A-Z a-z 0-9 _ -, not issuer…")
 
 
 def new_ueid() -> bytes:

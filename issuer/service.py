@@ -32,6 +32,7 @@ from issuer.epoch_source import EpochSource
 from issuer.errors import IssuerError
 from issuer.events import EventDesk, EventStore, terminal_key
 from issuer.layout import Layout
+from issuer.pki import ISSUER_CLIENT
 from issuer.verifier import REQUEST_ID_SIZE, Verifier
 
 _LOG = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class _Route:
 class Issuer:
     """One worker of the issuer. `start`, then `stop`; both may be called once."""
 
-    def __init__(self, root: Path, broker: str, *, database: str = "", client_id: str = "issuer") -> None:
+    def __init__(self, root: Path, broker: str, *, database: str = "", worker: str = ISSUER_CLIENT) -> None:
         """Prepare the issuer below `root` for the broker at `mqtts://host:port`.
 
         Raises:
@@ -68,9 +69,11 @@ class Issuer:
         url = urlsplit(broker)
         if url.scheme != "mqtts" or not url.hostname:
             raise IssuerError(f"{broker!r} is not a broker URL: mqtts://host:port")
+        if worker not in self._layout.workers:
+            raise IssuerError(f"there is no worker {worker}: `renzheng-issuer worker {root} {worker}` makes one")
         self._host, self._port = url.hostname, url.port or 8883
         self._database = database or store.sqlite_url(self._layout.database)
-        self._client_id = client_id
+        self._worker = worker
         self._requests: queue.Queue[tuple[_Route, str, bytes, bytes]] = queue.Queue(_QUEUE)
         self._stopping = threading.Event()
         self.connected = threading.Event()
@@ -107,7 +110,11 @@ class Issuer:
 
     def _tick(self, client: paho.Client, source: EpochSource) -> None:
         while not self._stopping.wait(source.seconds_to_next()):
-            signed = source.advance()
+            try:
+                signed = source.advance()
+            except SQLAlchemyError as error:
+                _LOG.warning("no epoch could be made: %s", error)
+                continue
             if signed is not None:
                 _publish(client, topics.EPOCH, topics.EPOCH.of(), signed)
 
@@ -156,10 +163,10 @@ class Issuer:
             _publish(client, route.answered, route.answered.of(terminal), answer, correlation)
 
     def _client(self, engine: Engine, routes: tuple[_Route, ...]) -> paho.Client:
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=paho.MQTTv5)
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._worker, protocol=paho.MQTTv5)
         tls = ssl.create_default_context(cafile=self._layout.authority("transport").with_suffix(".pem"))
         tls.minimum_version = ssl.TLSVersion.TLSv1_3
-        mqtt = self._layout.key("mqtt")
+        mqtt = self._layout.worker(self._worker)
         tls.load_cert_chain(mqtt.with_suffix(".pem"), mqtt.with_suffix(".key"))
         client.tls_set_context(tls)
         client.reconnect_delay_set(1, _RECONNECT_CAP)

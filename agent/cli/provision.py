@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ _DEFAULT_HANDLE = 0x81010001
 @click.option("--issuer", "url", required=True, help="https://host:port of `renzheng-issuer provisioning`.")
 @click.option("--code", default="", help="The one-time code that the issuer printed.")
 @click.option("--renew", is_flag=True, help="Renew the certificates of an enrolled terminal instead.")
+@click.option("--within", type=int, default=None, help="With --renew: only if a certificate expires in this many days.")
 @click.option(
     "--broker", "brokers", multiple=True, help="With --renew: mqtts://host:port that must let the new ones in."
 )
@@ -43,6 +45,7 @@ def provision(
     url: str,
     code: str,
     renew: bool,
+    within: int | None,
     brokers: tuple[str, ...],
     folder: Path,
     key: str,
@@ -73,7 +76,7 @@ def provision(
     else:
         signer = _in_file(folder, "EdDSA" if key == "eddsa-file" else "ES256")
     if renew:
-        _renew(url, folder, signer, brokers)
+        _renew(url, folder, signer, brokers, within)
     elif not code:
         raise click.UsageError("--code is missing: `renzheng-issuer code` prints one")
     else:
@@ -87,9 +90,13 @@ def _enrol(url: str, code: str, folder: Path, signer: Signer) -> None:
     click.echo(f"this terminal is {terminal}; keys, certificates and anchors are in {folder}")
 
 
-def _renew(url: str, folder: Path, signer: Signer, brokers: tuple[str, ...]) -> None:
+def _renew(url: str, folder: Path, signer: Signer, brokers: tuple[str, ...], within: int | None) -> None:
     from agent.trust import enrolment
 
+    left = enrolment.lifetime_left(folder, datetime.now(UTC)).days
+    if within is not None and left > within:
+        click.echo(f"nothing to do: the certificates are good for {left} days")
+        return
     if not brokers:
         raise click.UsageError("--renew needs --broker: the new certificates must prove themselves before they count")
     enrolment.renew(url, folder, signer)

@@ -13,6 +13,7 @@ import json
 import os
 import ssl
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -96,6 +97,16 @@ def renew(url: str, folder: Path, signer: Signer) -> None:
     pinned = anchors.read_certificates(folder / TRUST / enrolment.SERVER_CERTIFICATE)[0]
     answer = _ask(url, enrolment.RENEW_PATH, {"signed": signed.hex()}, pinned.fingerprint(hashes.SHA256()))
     _write(folder, answer, suffix=NEW)
+
+
+def lifetime_left(folder: Path, now: datetime) -> timedelta:
+    """How long both certificates in `folder` stay valid from the aware time `now`; negative when one is expired.
+
+    Raises:
+        TrustError: `trust.anchor`; a file is missing or holds no certificate.
+    """
+    leaves = (anchors.read_certificates(folder / name)[0] for name in (DEVICE_CHAIN, TLS_CHAIN))
+    return min(leaf.not_valid_after_utc for leaf in leaves) - now
 
 
 def promote(folder: Path) -> None:

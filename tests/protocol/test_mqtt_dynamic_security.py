@@ -36,7 +36,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def control(deployment: Stack, commands: dict[str, object]) -> None:
     """Send commands to the running broker, as the issuer."""
-    key = deployment.layout.key("mqtt")
+    key = deployment.layout.worker("issuer")
     authority = deployment.layout.authority("transport").with_suffix(".pem")
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5, client_id="issuer")
     client.tls_set_context(Tls(authority, key.with_suffix(".pem"), key.with_suffix(".key")).context())
@@ -87,7 +87,8 @@ async def test_a_new_terminal_is_let_in_and_a_revoked_one_thrown_out_while_the_b
     async with terminal(folder, deployment.url) as lobby:
         assert (await lobby.verify(evidence(), within=10)).accepted
         await asyncio.to_thread(control, deployment, dynamic_security.revoke_commands("lobby-3"))
-        await asyncio.sleep(0.3)
+        # It comes back at once, as its certificate lets it, and finds that it may do nothing.
+        await asyncio.sleep(1.5)
         with pytest.raises(TransportError) as failed:
             await lobby.link.publish(topics.STATUS.of("lobby-3"), b"x", timeout=2)
-    assert failed.value.code in {"broker.refused", "broker.forbidden", "broker.unreachable"}
+    assert failed.value.code == "broker.forbidden"

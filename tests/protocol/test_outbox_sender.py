@@ -97,7 +97,7 @@ async def test_a_forged_or_foreign_receipt_removes_nothing(world: Stack, tmp_pat
     layout = world.layout
     issuer_key = SoftwareSigner(certificates.load_key(layout.key("signing")))
     forger = SoftwareSigner(ec.generate_private_key(ec.SECP256R1()))
-    mqtt = layout.key("mqtt")
+    mqtt = layout.worker("issuer")
     attacker = MqttLink(
         client_id="issuer",
         brokers=[world.url],

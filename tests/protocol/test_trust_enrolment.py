@@ -138,6 +138,9 @@ def test_renewed_certificates_count_only_after_they_connected(deployment: Stack,
     before = identity.load(tmp_path).attester.serial
     command = [sys.executable, "-c", "from agent.cli.main import main; main()", "provision", "--issuer", url, "--renew"]
     command += ["--folder", str(tmp_path), "--broker"]
+    early = subprocess.run([*command, deployment.url, "--within", "30"], check=True, capture_output=True, text=True)
+    assert "nothing to do" in early.stdout
+    assert identity.load(tmp_path).attester.serial == before
     nobody = subprocess.run([*command, f"mqtts://127.0.0.1:{free_port()}"], check=False, capture_output=True, text=True)
     assert nobody.returncode == 1
     assert "broker.unreachable" in nobody.stderr

@@ -45,6 +45,8 @@ class Stack:
     extra_rules: str = ""
     #: The terminals that the dynamic security plug-in begins with; None for an ACL file.
     dynamic: list[str] | None = None
+    #: SQLAlchemy URL; empty for SQLite.
+    database: str = ""
     broker: subprocess.Popen[bytes] | None = None
     issuer: subprocess.Popen[bytes] | None = None
 
@@ -67,11 +69,17 @@ class Stack:
         _until(lambda: listens(self.port), self.root / "broker.log")
 
     def start_issuer(self) -> None:
-        path = self.root / "issuer.log"
-        command = [sys.executable, "-m", "issuer.cli", "run", str(self.root), "--broker", self.url]
+        self.issuer = self.start_worker("issuer")
+
+    def start_worker(self, name: str) -> subprocess.Popen[bytes]:
+        path = self.root / f"{name}.log"
+        command = [sys.executable, "-m", "issuer.cli", "run", str(self.root), "--broker", self.url, "--worker", name]
+        if self.database:
+            command += ["--database", self.database]
         with path.open("wb") as log:
-            self.issuer = subprocess.Popen(command, stdout=log, stderr=log)
+            process = subprocess.Popen(command, stdout=log, stderr=log)
         _until(lambda: b"connected" in path.read_bytes(), path)
+        return process
 
     def stop_broker(self) -> None:
         _end(self.broker)
@@ -82,7 +90,7 @@ class Stack:
         self.issuer = None
 
     def enroll(self, terminal: str) -> Path:
-        return pki.enroll(self.layout, terminal)
+        return pki.enroll(self.layout, terminal, database=self.database)
 
     def stop(self) -> None:
         self.stop_issuer()
