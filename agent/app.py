@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from time import time
 from typing import Any
 
 from agent import __version__, parts, remote, upkeep
@@ -16,6 +17,8 @@ from agent.health.metrics import Metrics, MetricsServer
 from agent.health.notify import Notifier
 from agent.health.state import PartStates
 from agent.health.watchdog import Restart, Watchdog
+from agent.kiosk.fault import standing_fault
+from agent.kiosk.join import device_join_code
 from agent.kiosk.server import KioskServer
 from agent.operator_desk import OperatorDesk, pin_hash
 from agent.remote import Steward
@@ -125,7 +128,7 @@ async def running(
         )
         desk = OperatorDesk(wire.identity.terminal, settings, states, camera)
         if settings.kiosk.enabled:
-            kiosk = _kiosk(settings.kiosk, screens, inputs, camera, desk)
+            kiosk = _kiosk(settings.kiosk, screens, inputs, camera, desk, wire.identity, states)
             await kiosk.start()
             stack.push_async_callback(kiosk.close)
         if settings.health.metrics_port is not None:
@@ -208,7 +211,16 @@ def _restarts(settings: Settings, readers: list[Reader], camera: Camera, link: M
     }
 
 
-def _kiosk(settings: Kiosk, screens: Screens, inputs: Inputs, camera: Camera, desk: OperatorDesk) -> KioskServer:
+def _kiosk(
+    settings: Kiosk,
+    screens: Screens,
+    inputs: Inputs,
+    camera: Camera,
+    desk: OperatorDesk,
+    identity: DeviceIdentity,
+    states: PartStates,
+) -> KioskServer:
+    join = device_join_code(identity.terminal, identity.issuer.name, identity.signer) if settings.join_codes else None
     return KioskServer(
         screens,
         inputs,
@@ -217,6 +229,8 @@ def _kiosk(settings: Kiosk, screens: Screens, inputs: Inputs, camera: Camera, de
         port=settings.port,
         language=settings.language,
         pin_hash=pin_hash(settings.operator_pin_file),
+        join=join,
+        fault=lambda: standing_fault(states.states, time()),
     )
 
 

@@ -176,7 +176,12 @@ class Kiosk(Section):
 
     enabled: bool = True
     port: int = Field(default=8471, ge=1, le=65535, title="On loopback only")
-    language: Literal["zh", "en"] = "zh"
+    language: str = Field(
+        default="zh",
+        pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$",
+        title="What the page starts with: a language file",
+    )
+    join_codes: bool = Field(default=False, title="Show a code by which a phone with the issuer's app joins")
     operator_pin_file: Path | None = Field(
         default=None, title="Hash of the operator's PIN; without it no operator page"
     )

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
-from agent.verification.screen import Screen, Screens
+from agent.failures import lookup
+from agent.verification.screen import Screen, Screens, Stage
 
 #: A page that hears nothing for a few of these takes the agent for gone.
 BEAT = 2.0
@@ -37,9 +38,10 @@ def describe(screen: Screen, *, serial: int, code: int, page: str) -> bytes:
 class Board:
     """Follows the screens and tells each open page; a slow page misses screens in between, never the last."""
 
-    def __init__(self, screens: Screens, page: str) -> None:
+    def __init__(self, screens: Screens, page: str, fault: Callable[[], str]) -> None:
         self._screens = screens
         self._page = page
+        self._fault = fault
         self._serial = 0
         self._code = 0
         self._pages: set[asyncio.Event] = set()
@@ -79,7 +81,14 @@ class Board:
             self._pages.discard(changed)
 
     def _now(self) -> bytes:
-        return describe(self._screens.current, serial=self._serial, code=self._code, page=self._page)
+        return describe(self._shown(), serial=self._serial, code=self._code, page=self._page)
+
+    def _shown(self) -> Screen:
+        """Nobody is invited while the terminal cannot serve; the beat alone is soon enough to tell."""
+        screen = self._screens.current
+        if screen.stage is not Stage.IDLE or not (fault := self._fault()):
+            return screen
+        return Screen(Stage.OUT_OF_ORDER, failure=fault, number=lookup(fault).number)
 
     def close(self) -> None:
         """End the pages' streams."""

@@ -44,6 +44,7 @@ class KioskServer:
         language: code of the language that the page starts with.
         pin_hash: as `agent.kiosk.pin.hash_pin` makes it; None closes the operator page.
         join: makes the code that a phone scans; None shows none.
+        fault: the failure code that keeps the terminal from serving, or "": told instead of the idle screen.
         languages: folder of language files; the shipped ones by default.
 
     Raises:
@@ -61,6 +62,7 @@ class KioskServer:
         language: str,
         pin_hash: str | None,
         join: JoinCode | None = None,
+        fault: Callable[[], str] = str,
         languages: Traversable | None = None,
     ) -> None:
         self._inputs = inputs
@@ -77,7 +79,7 @@ class KioskServer:
             "languages": {code: known[code].model_dump() for code in sorted(known)},
         }
         self._files = _static_files()
-        self._board = Board(screens, _digest(self._files, self._languages))
+        self._board = Board(screens, _digest(self._files, self._languages), fault)
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
 

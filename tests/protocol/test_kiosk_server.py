@@ -29,6 +29,7 @@ class World:
     def __init__(self) -> None:
         self.screens, self.inputs = Screens(), Inputs()
         self.asked = 0
+        self.fault = ""
         self.operator = StandingOperator(portrait_jpeg)
         self.server = KioskServer(
             self.screens,
@@ -39,6 +40,7 @@ class World:
             language="en",
             pin_hash=hash_pin(PIN),
             join=joining(),
+            fault=lambda: self.fault,
         )
 
     def preview(self) -> bytes:
@@ -164,6 +166,20 @@ async def test_a_still_screen_is_told_again_and_again(page: aiohttp.ClientSessio
     async with page.get("/events") as stream:
         async with asyncio.timeout(3 * BEAT):
             assert [(await event(stream))["stage"] for _ in range(3)] == ["idle"] * 3
+
+
+async def test_nobody_is_invited_while_the_terminal_cannot_serve(world: World, page: aiohttp.ClientSession) -> None:
+    world.fault = "camera.gone"
+    async with page.get("/events") as stream:
+        shown = await event(stream)
+        assert (shown["stage"], shown["failure"], shown["number"]) == ("out_of_order", "camera.gone", 160)
+        world.screens.show(Screen(Stage.READING))
+        assert (await event(stream))["stage"] == "reading"
+        world.screens.show(Screen(Stage.IDLE))
+        assert (await event(stream))["stage"] == "out_of_order"
+        world.fault = ""
+        async with asyncio.timeout(2 * BEAT):
+            assert (await event(stream))["stage"] == "idle"
 
 
 async def test_pages_without_end_are_refused(page: aiohttp.ClientSession) -> None:

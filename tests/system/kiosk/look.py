@@ -18,7 +18,7 @@ PICTURES = ROOT / "build/kiosk"
 DOCS = ROOT / "docs/kiosk"
 #: Pictures of the guide: what a test calls it, and its name in the guide.
 DOCUMENTED = {
-    "idle-800x480-en": "idle",
+    "real/idle": "idle",
     "idle-480x800-zh": "idle-tall-zh",
     "idle-800x480-ar": "idle-right-to-left",
     "real/typed-need_key": "need-key",
@@ -28,11 +28,11 @@ DOCUMENTED = {
     "face-come-closer-480x800-zh": "closer-tall-zh",
     "real/challenge": "challenge",
     "face-light-blue-800x480-en": "light",
-    "deciding-800x480-en": "deciding",
+    "real/holder-deciding": "deciding",
     "real/holder-verified": "verified",
     "real/clone-refused": "refused",
     "real/other-try_again": "try-again",
-    "out-of-order-800x480-en": "out-of-order",
+    "real/out_of_order": "out-of-order",
     "real/operator": "operator",
 }
 AXE = HERE / "node_modules/axe-core/axe.min.js"

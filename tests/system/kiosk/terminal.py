@@ -80,7 +80,7 @@ class Terminal:
         self.built = await self._stack.enter_async_context(stage.built(folder, folder / "trust", "convenience"))
         pin = folder / "operator-pin"
         pin.write_text(hash_pin(PIN), "ascii")
-        kiosk = Kiosk(port=stage.free_port(), language="en", operator_pin_file=pin)
+        kiosk = Kiosk(port=stage.free_port(), language="en", operator_pin_file=pin, join_codes=True)
         settings = self.built.settings.model_copy(update={"kiosk": kiosk})
         self.camera = SimulatedCamera(Nobody(), virtual=False)
         self.app: App = await self._stack.enter_async_context(running(settings, frames=lambda: self.camera))

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from agent.demo.theatre import holder, other
+from agent.failures import lookup
 from agent.verification.outcome import Result
 from firmware_bridge.emrtd.mrz import information
 from tests.system.kiosk.look import faults, keep
@@ -136,10 +137,16 @@ def test_without_a_broker_the_terminal_says_that_it_is_out_of_order(glass: Page,
     visit = terminal.begin(terminal.passports.genuine, holder)
     glass.wait_for_selector("html:is([data-view=out_of_order], [data-view=try_again])", timeout=20_000)
     picture(glass, f"no-broker-{glass.evaluate(VIEW)}")
-    outcome = visit.ended()
-    terminal.broker(there=True)
-    assert outcome.code == "broker.unreachable"
+    assert visit.ended().code == "broker.unreachable"
     expect(glass.locator(".code:visible")).not_to_be_empty()
+    # And then nobody else is invited, until the broker is back.
+    glass.wait_for_selector("html[data-view=out_of_order]", timeout=25_000)
+    expect(glass.locator("[data-for=out_of_order] .code")).to_have_text(f"Code {lookup('broker.unreachable').number}")
+    picture(glass, "out_of_order")
+    terminal.broker(there=True)
+    glass.wait_for_selector("html[data-view=idle]", timeout=25_000)
+    expect(glass.locator("#code")).to_be_visible()
+    picture(glass, "idle")
 
 
 def test_the_operator_sees_the_terminal_and_aims_its_camera(glass: Page, terminal: Terminal) -> None:
