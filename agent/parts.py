@@ -38,8 +38,8 @@ from agent.failures import RenzhengError
 from agent.transport.outbox.vault import KEY_SIZE
 from agent.trust import identity
 from agent.trust.identity import DeviceIdentity
+from agent.verification.case import Policy
 from agent.verification.evidence import model_claims
-from agent.verification.flow import Policy
 from agent.verification.judge import DocumentPolicy
 from agent.verification.reader import Reader
 from agent.wire.claims import ConfigurationId

@@ -8,28 +8,26 @@ the holder's data goes only when nothing speaks against the holder. Both must sa
 import asyncio
 import logging
 import secrets
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
 from agent.biometrics.liveness.challenge import Challenge
-from agent.biometrics.liveness.policy import LivenessPolicy
-from agent.biometrics.types import Comparison, FaceEvidence, LivenessVerdict
+from agent.biometrics.types import LivenessVerdict
 from agent.failures import RenzhengError
 from agent.threads import WorkerStuckError
 from agent.verification import evidence
 from agent.verification.camera import Camera, Prompt
+from agent.verification.case import Case, Policy, timed
 from agent.verification.inputs import Inputs
-from agent.verification.judge import DocumentPolicy, document_fault, face_fault
+from agent.verification.judge import document_fault, face_fault
 from agent.verification.outcome import Outcome, Result
 from agent.verification.presenter import Presenter
 from agent.wire import claims
 from firmware_bridge.document import Document
 from firmware_bridge.errors import BridgeError
-from firmware_bridge.reader import AccessKey, Progress, ReadRequest
+from firmware_bridge.reader import Progress, ReadRequest
 
 log = logging.getLogger(__name__)
 
@@ -64,45 +62,6 @@ class Deciding(Protocol):
         Raises:
             RenzhengError: no decision, or none that can be believed.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What is asked of everyone who comes."""
-
-    document: DocumentPolicy
-    liveness: LivenessPolicy
-    relying_party: str
-    purpose: str
-    software_version: str
-    configuration: claims.ConfigurationId
-    models: tuple[claims.ModelDigest, ...]
-    key_timeout: float
-    document_timeout: float
-    face_timeout: float
-    decision_timeout: float
-    allow_bac_fallback: bool = False
-
-
-@dataclass(slots=True, repr=False)
-class Case:
-    """The state of one verification: what is known so far. `wipe` forgets the person."""
-
-    challenge: Challenge
-    started: float = field(default_factory=monotonic)
-    cancel: threading.Event = field(default_factory=threading.Event)
-    key: AccessKey | None = None
-    document: Document | None = None
-    face: FaceEvidence | None = None
-    comparison: Comparison | None = None
-    decision: claims.Decision | None = None
-    #: The failure code that speaks against the holder, as the terminal sees it.
-    fault: str = ""
-    phases: dict[str, float] = field(default_factory=dict)
-
-    def wipe(self) -> None:
-        """Drop key, document, face and comparison; codes and times remain."""
-        self.key = self.document = self.face = self.comparison = None
 
 
 class Verifier:
@@ -313,20 +272,6 @@ class Verifier:
             raise RenzhengError("verification.cancelled", "the person ended it") from None
         finally:
             watcher.cancel()
-
-
-class timed:  # noqa: N801  # reads as the statement that it is: with timed(case, "document")
-    """Note how long a phase took, also when it failed."""
-
-    def __init__(self, case: Case, phase: str) -> None:
-        self._case, self._phase = case, phase
-        self._start = monotonic()
-
-    def __enter__(self) -> None:
-        self._start = monotonic()
-
-    def __exit__(self, *_error: object) -> None:
-        self._case.phases[self._phase] = monotonic() - self._start
 
 
 async def _first_error(tasks: list[asyncio.Task[None]]) -> None:
