@@ -42,7 +42,9 @@ def models() -> None:
 
 
 bundle_option = click.option("--bundle", type=folder, help="Folder of a model bundle.  [default: the shipped one]")
-limit_option = click.option("--limit", type=click.IntRange(min=1), help="Take only the first N rows.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), help="Take N rows, spread over the list (--images: the first)."
+)
 jobs_option = click.option("--jobs", type=click.IntRange(min=0), default=0, help="Worker processes.  [default: cores]")
 cache_option = click.option("--cache/--no-cache", default=True, help="Keep results for the next run.  [default: cache]")
 

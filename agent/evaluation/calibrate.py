@@ -54,7 +54,8 @@ def calibrate_threshold(
         )
     rounded = float(np.ceil(cosine * 10**DECIMALS) / 10**DECIMALS)
     expected = fmr * impostors.total
-    missed = f", FNMR {100 * fnmr(genuine, rounded):.2f} % of {len(genuine)} genuine pairs" if len(genuine) else ""
+    rate = fnmr(genuine, rounded)
+    missed = "" if rate is None else f", FNMR {100 * rate:.2f} % of {len(genuine)} genuine pairs"
     weak = "; fewer than ten false matches carry it, take it with care" if expected < 10 else ""
     threshold = Threshold(
         target_fmr=fmr,

@@ -26,6 +26,7 @@ VIDEO = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv
 VIDEO_FRAMES = 16
 #: A video that claims more frames than this is read no further.
 LONGEST_VIDEO = 18_000
+UNKNOWN_LENGTH = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +88,8 @@ def _prepare(folder: Path | None) -> None:
 def _score(item: Item) -> bytes:
     scores: list[float | None] = []
     for path in item:
-        if path.suffix.lower() in VIDEO:
-            scores += [_score_picture(picture) for picture in sample_video(path)] or [None]
-        else:
-            scores.append(_score_file(path))
+        scores += [_score_picture(picture) for picture in read_pictures_of(path)] or [None]
     return json.dumps(scores).encode()
-
-
-def _score_file(path: Path) -> float | None:
-    try:
-        return _score_picture(Picture(decode_file(path)))
-    except FaceError:
-        return None
 
 
 def _score_picture(picture: Picture) -> float | None:
@@ -107,14 +98,25 @@ def _score_picture(picture: Picture) -> float | None:
     return None if analysis.face is None else pipeline.passive_picture(picture, analysis)
 
 
+def read_pictures_of(path: Path) -> list[Picture]:
+    """The picture in a file, or frames of a video, whatever its name says; nothing if it is neither."""
+    if path.suffix.lower() not in VIDEO:
+        try:
+            return [Picture(decode_file(path))]
+        except FaceError:
+            pass
+    return sample_video(path)
+
+
 def sample_video(path: Path, count: int = VIDEO_FRAMES) -> list[Picture]:
     """At most `count` frames, evenly over the video; fewer if it is damaged, none if it is no video."""
     capture = cv2.VideoCapture(str(path))
     claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
     capture.release()
-    length = min(max(claimed, 1), LONGEST_VIDEO)
+    # Some containers do not say how long they are.
+    length = min(claimed, LONGEST_VIDEO) if claimed > 0 else UNKNOWN_LENGTH
     wanted = set(np.linspace(0, length - 1, count).round().astype(int).tolist())
-    pictures = []
+    pictures: list[Picture] = []
     try:
         for number, (pixels, _order) in enumerate(video_frames(path)):
             if number in wanted:

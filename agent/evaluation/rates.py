@@ -56,9 +56,9 @@ class Impostors:
         return float(self.counts[start:].sum() / max(self.total, 1))
 
 
-def fnmr(genuine: Floats, threshold: float) -> float:
-    """The share of genuine comparisons below `threshold`; not a number without any."""
-    return float((genuine < threshold).mean()) if len(genuine) else float("nan")
+def fnmr(genuine: Floats, threshold: float) -> float | None:
+    """The share of genuine comparisons below `threshold`; None without any."""
+    return float((genuine < threshold).mean()) if len(genuine) else None
 
 
 def equal_error_rate(genuine: Floats, impostors: Impostors) -> float:

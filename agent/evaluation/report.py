@@ -61,7 +61,7 @@ def verification_lines(sets: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{report['genuine_pairs']} genuine and {report['impostor_pairs']} impostor pairs, "
             f"{report['failures_to_acquire']} failures to acquire. Equal error rate {percent(report['eer'])}."
         )
-        if "accuracy_mean" in report:
+        if report.get("accuracy_mean") is not None:
             lines.append(
                 f"Accuracy {percent(report['accuracy_mean'])} ± {percent(report['accuracy_std'])} over "
                 f"{report['folds']} folds, the threshold chosen on the other folds."

@@ -7,6 +7,7 @@ there is a failure to acquire when its turn comes, not an error of the list.
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from agent.evaluation.errors import EvaluationError
@@ -52,9 +53,9 @@ class Presentation:
 
 
 def read_pairs(path: Path, limit: int | None = None) -> list[Pair]:
-    """Pairs from columns `a,b,same[,set,fold,subject_a,subject_b]`."""
+    """Pairs from columns `a,b,same[,set,fold,subject_a,subject_b]`; `limit` takes so many, evenly over the list."""
     pairs = []
-    for number, row in _rows(path, ("a", "b", "same"), limit):
+    for number, row in _evenly(_rows(path, ("a", "b", "same")), limit):
         same = row["same"].lower()
         if same not in SAME | DIFFERENT:
             raise _wrong(path, f"line {number}: same is {row['same']!r}, 0 or 1 is needed")
@@ -73,21 +74,33 @@ def read_pairs(path: Path, limit: int | None = None) -> list[Pair]:
 
 
 def read_pictures(path: Path, limit: int | None = None) -> list[Picture]:
-    """Pictures from columns `path,subject`."""
-    return [Picture(_place(path, row["path"]), row["subject"]) for _, row in _rows(path, ("path", "subject"), limit)]
+    """Pictures from columns `path,subject`; `limit` takes the first."""
+    rows = islice(_rows(path, ("path", "subject")), limit)
+    return [Picture(_place(path, row["path"]), row["subject"]) for _, row in rows]
 
 
 def read_presentations(path: Path, limit: int | None = None) -> list[Presentation]:
-    """Presentations from columns `path,label[,subject,clip]`; without a clip each file is one of its own."""
+    """Presentations from columns `path,label[,subject,clip]`; without a clip each file is one of its own.
+
+    `limit` takes so many, evenly over the list.
+    """
     found = []
-    for _, row in _rows(path, ("path", "label"), limit):
+    for _, row in _evenly(_rows(path, ("path", "label")), limit):
         file = _place(path, row["path"])
         clip = row.get("clip") or str(file)
         found.append(Presentation(file, row["label"].lower(), row.get("subject") or clip, clip))
     return found
 
 
-def _rows(path: Path, needed: tuple[str, ...], limit: int | None) -> Iterator[tuple[int, dict[str, str]]]:
+def _evenly(rows: Iterator[tuple[int, dict[str, str]]], limit: int | None) -> list[tuple[int, dict[str, str]]]:
+    """All rows, or `limit` of them spread over the list: lists are often sorted by what is to be told apart."""
+    listed = list(rows)
+    if limit is None or limit >= len(listed):
+        return listed
+    return [listed[i * len(listed) // limit] for i in range(limit)]
+
+
+def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
@@ -98,8 +111,6 @@ def _rows(path: Path, needed: tuple[str, ...], limit: int | None) -> Iterator[tu
             reader.fieldnames = names
             count = 0
             for row in reader:
-                if limit is not None and count >= limit:
-                    return
                 values = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
                 absent = [name for name in needed if not values.get(name)]
                 if absent:

@@ -54,13 +54,6 @@ def _report_on_set(pairs: list[Pair], first: Embeddings, second: Embeddings) -> 
     similarities = np.array([_similarity(first.vectors.get(pair.a), second.vectors.get(pair.b)) for pair in pairs])
     same = np.array([pair.same for pair in pairs])
     acquired = similarities > NO_TEMPLATE
-    if not same.any() or same.all():
-        raise EvaluationError("evaluation.samples", f"set {pairs[0].group!r} needs pairs of one and of two persons")
-    folds = np.array([pair.fold if pair.fold is not None else i % FOLDS for i, pair in enumerate(pairs)])
-    if len(np.unique(folds)) < 2:
-        folds = np.arange(len(pairs)) % FOLDS
-    accuracy = accuracy_over_folds(similarities, same, folds)
-    without = accuracy_over_folds(similarities[acquired], same[acquired], folds[acquired])
     subjects, basis = _subjects_of(pairs)
     impostors = Impostors.of(np.maximum(similarities[~same], -1.0))
     scores = Scores(similarities[same], subjects[same], impostors)
@@ -73,20 +66,36 @@ def _report_on_set(pairs: list[Pair], first: Embeddings, second: Embeddings) -> 
             Counter({p.a: first.failures[p.a] for p in pairs if p.a in first.failures}.values())
             + Counter({p.b: second.failures[p.b] for p in pairs if p.b in second.failures}.values())
         ),
-        "accuracy_mean": float(np.mean(accuracy)),
-        "accuracy_std": float(np.std(accuracy)),
-        "accuracy_mean_without_failures": float(np.mean(without)),
-        "folds": len(accuracy),
         "intervals": basis,
     }
-    return report | rates_of(scores, PAIR_RATES), scores
+    return report | _accuracy(pairs, similarities, same) | rates_of(scores, PAIR_RATES), scores
+
+
+def _accuracy(pairs: list[Pair], similarities: Floats, same: NDArray[np.bool_]) -> dict[str, Any]:
+    """Accuracy over folds, null where a fold's threshold would have to be chosen on one kind of pairs alone."""
+    folds = np.array([pair.fold if pair.fold is not None else i % FOLDS for i, pair in enumerate(pairs)])
+    if len(np.unique(folds)) < 2:
+        folds = np.arange(len(pairs)) % FOLDS
+    numbers = np.unique(folds)
+    carried = len(numbers) > 1 and all(len(np.unique(same[folds != fold])) == 2 for fold in numbers)
+    if not carried:
+        return {"accuracy_mean": None, "accuracy_std": None, "accuracy_mean_without_failures": None, "folds": 0}
+    acquired = similarities > NO_TEMPLATE
+    accuracy = accuracy_over_folds(similarities, same, folds)
+    without = accuracy_over_folds(similarities[acquired], same[acquired], folds[acquired]) if acquired.any() else []
+    return {
+        "accuracy_mean": float(np.mean(accuracy)),
+        "accuracy_std": float(np.std(accuracy)),
+        "accuracy_mean_without_failures": float(np.mean(without)) if without else None,
+        "folds": len(accuracy),
+    }
 
 
 def rates_of(scores: Scores, rates: Sequence[float]) -> dict[str, Any]:
     """EER, and for each FMR that the impostor pairs carry: threshold, FNMR, its interval, with and without failures."""
     acquired = scores.genuine > NO_TEMPLATE
     report: dict[str, Any] = {
-        "eer": equal_error_rate(scores.genuine, scores.impostors),
+        "eer": equal_error_rate(scores.genuine, scores.impostors) if len(scores.genuine) else None,
         "fnmr_at_fmr": {},
         "fnmr_at_fmr_interval": {},
         "fnmr_at_fmr_without_failures": {},
@@ -96,7 +105,7 @@ def rates_of(scores: Scores, rates: Sequence[float]) -> dict[str, Any]:
     for rate in rates:
         name = rate_name(rate)
         threshold = scores.impostors.threshold(rate)
-        if threshold is None:
+        if threshold is None or not len(scores.genuine):
             unsupported.append(name)
             for key in ("fnmr_at_fmr", "fnmr_at_fmr_interval", "fnmr_at_fmr_without_failures", "thresholds"):
                 report[key][name] = None
@@ -161,15 +170,15 @@ def compare_all(
 
 def _balance(scores: Scores, thresholds: dict[str, float | None]) -> dict[str, Any]:
     """FNMR as the mean over subjects, so that a person with many pictures counts once, and its spread."""
-    people = np.unique(scores.subjects)
+    people, numbers = np.unique(scores.subjects, return_inverse=True)
+    sizes = np.bincount(numbers)
     balanced: dict[str, Any] = {}
     spread: dict[str, Any] = {}
     for name, threshold in thresholds.items():
         if threshold is None:
             balanced[name] = spread[name] = None
             continue
-        missed = scores.genuine < threshold
-        each = np.array([missed[scores.subjects == person].mean() for person in people])
+        each = np.bincount(numbers, scores.genuine < threshold) / sizes
         balanced[name] = float(each.mean())
         worst = np.sort(each)[::-1]
         spread[name] = {

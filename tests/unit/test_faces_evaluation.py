@@ -95,6 +95,20 @@ def test_a_pair_without_a_face_is_an_error_and_is_reported_beside() -> None:
     assert report["fnmr_at_fmr"]["1e-4"] is None
 
 
+def test_a_list_of_one_kind_is_reported_as_far_as_it_goes() -> None:
+    a, b = Path("a.jpg"), Path("b.jpg")
+    found = Embeddings({a: unit(0), b: unit(0.1)}, {})
+    pairs = [Pair(a, b, True, "s", None, None, None) for _ in range(20)]
+    report = report_on_pairs(pairs, found, found)[0]["s"]
+    assert report["accuracy_mean"] is None
+    assert report["fnmr_at_fmr"]["1e-2"] is None
+    assert "0 impostor pairs" in report["not_carried"]
+    strangers = [Pair(a, b, False, "s", None, None, None) for _ in range(200)]
+    other = report_on_pairs(strangers, found, found)[0]["s"]
+    assert other["eer"] is None
+    assert other["genuine_pairs"] == 0
+
+
 def test_all_against_all_counts_every_pair_once() -> None:
     rng = np.random.default_rng(5)
     vectors, pictures = {}, []
@@ -162,6 +176,13 @@ def test_lists_are_read_as_they_come(tmp_path: Path) -> None:
     )
     assert not two.same
     assert len(read_pairs(table, limit=1)) == 1
+
+
+def test_a_limit_is_spread_over_a_sorted_list(tmp_path: Path) -> None:
+    table = tmp_path / "pairs.csv"
+    rows = [f"a{i}.jpg,b{i}.jpg,{int(i < 50)}" for i in range(100)]
+    table.write_text("\n".join(["a,b,same", *rows]), "utf-8")
+    assert sum(pair.same for pair in read_pairs(table, limit=10)) == 5
 
 
 @pytest.mark.parametrize(
