@@ -6,6 +6,8 @@ Pictures are kept in `build/kiosk`. With RENZHENG_DOCS=1 those of the guide and 
 
 import json
 import os
+import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +102,20 @@ def faults(page: Page) -> list[str]:
     return found
 
 
+@cache
+def _axe() -> str:
+    """axe-core as its lock file pins it, installed on first use where `make test` has not done so."""
+    if not AXE.exists():
+        done = subprocess.run(["npm", "ci", "--prefix", str(HERE)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"axe-core is absent; npm ci --prefix {HERE.name} says:\n{done.stderr[-500:]}")
+    return AXE.read_text("utf-8")
+
+
 def judged(page: Page) -> dict[str, Any]:
     """What axe-core says of the page as it is now: the rules that it passed, those left undecided, those broken."""
     if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE.read_text("utf-8"))
+        page.evaluate(_axe())
     found: dict[str, Any] = page.evaluate(_AXE)
     return found
 
