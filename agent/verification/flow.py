@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Protocol
 
 from agent.biometrics.liveness.challenge import Challenge
+from agent.biometrics.liveness.lockout import Lockout
 from agent.biometrics.types import LivenessVerdict
 from agent.failures import RenzhengError
 from agent.threads import WorkerStuckError
@@ -79,6 +80,7 @@ class Verifier:
         self._camera, self._issuer = camera, issuer
         self._presenter, self._inputs = presenter, inputs
         self._draw = draw
+        self._lockout = Lockout()
         self.policy = policy
 
     async def verify(self, reader: Reading) -> Outcome:
@@ -99,7 +101,7 @@ class Verifier:
         return outcome
 
     async def _run(self, case: Case, reader: Reading) -> Outcome:
-        steps = (self._reach, self._obtain_key, self._capture, self._judge, self._compare, self._decide)
+        steps = (self._admit, self._reach, self._obtain_key, self._capture, self._judge, self._compare, self._decide)
         try:
             async with self._cancellable():
                 for step in steps:
@@ -110,6 +112,11 @@ class Verifier:
             result = Result.REFUSED if case.fault else Result.FAILED
             return Outcome(result, case.fault or str(error.code), phases=case.phases)
         return self._conclude(case)
+
+    async def _admit(self, _case: Case, _reader: Reading) -> None:
+        """Nobody tries again and again: after some failures of liveness the terminal waits."""
+        if self._lockout.wait(monotonic()) > 0:
+            raise RenzhengError("liveness.locked", "too many attempts failed")
 
     async def _reach(self, case: Case, _reader: Reading) -> None:
         """Ask nobody for anything while no decision can be had."""
@@ -190,6 +197,10 @@ class Verifier:
         if case.fault or case.face is None:
             return
         fault = face_fault(case.face)
+        if not fault:
+            self._lockout.passed(monotonic())
+        elif fault.startswith("liveness.") and fault != "liveness.staffed_path":
+            self._lockout.failed(monotonic())
         if fault and case.face.liveness.verdict is not LivenessVerdict.ATTACK:
             raise RenzhengError(fault, "the face evidence is not conclusive")
         case.fault = fault
