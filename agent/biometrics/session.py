@@ -28,8 +28,10 @@ from agent.biometrics.types import (
     LivenessVerdict,
 )
 
-#: What a turned head may look like to the quality gate without being wrong.
+#: What a turning head may look like to the quality gate without anything being wrong.
 _TURNED = frozenset({Guidance.LOOK_HERE, Guidance.UNCOVER, Guidance.HOLD_STILL, Guidance.CENTRE})
+#: Phases in which nothing is mended: the eyes of a turned head are nearer to each other, its cheek is darker.
+_TURNING = frozenset({Phase.ASK, Phase.HOLD, Phase.BACK})
 #: Shares of the asked angle at which a turning head is compared on its way, before it is where it was asked to be.
 _ON_THE_WAY = ((0.35, 0.6), (0.6, 0.95))
 
@@ -108,13 +110,16 @@ class FaceSession:
         if self._stream.frozen:
             self._failure = "camera.frozen"
             return Guidance.DONE
+        if self._gate.phase is Phase.PASSED:
+            self._show.begin(frame.timestamp)
         analysis = self._pipeline.analyse(frame)
         obstacle = self._obstacle(analysis)
-        if analysis.face is None or obstacle is not None:
+        unseen = obstacle is Guidance.ONE_PERSON or (obstacle is not None and self._gate.phase is Phase.SETTLE)
+        if analysis.face is None or unseen:
             self._gate.miss(frame.timestamp)
-            return Guidance.DONE if self.done else obstacle or Guidance.LOOK_HERE
-        self._look(frame, analysis, analysis.face)
-        return Guidance.DONE if self.done else self._said()
+            return Guidance.DONE if self.done else obstacle or self._said()
+        self._look(frame, analysis, analysis.face, clear=obstacle is None)
+        return Guidance.DONE if self.done else obstacle or self._said()
 
     def evidence(self) -> FaceEvidence:
         """What was proved so far. Before the end, or without a usable face, the verdict is never live."""
@@ -125,8 +130,8 @@ class FaceSession:
             parts.append(self._passive_part(self._passive))
         if self._baseline is not None:
             parts.append(self._pair_part())
-        liveness = fuse_parts(self._policy.name, parts, self._challenge.turns)
-        # The reserve of a challenge is part of it: what was asked in the end is told as well as what was drawn.
+        asked = tuple(step.turn.value for step in self._gate.steps)
+        liveness = fuse_parts(self._policy.name, parts, asked)
         return FaceEvidence(
             liveness=liveness,
             template=self._person.template(),
@@ -151,9 +156,11 @@ class FaceSession:
         """What must be mended before this frame counts; a turned head is no obstacle to a turn."""
         if self._gate.phase is Phase.SETTLE:
             return analysis.guidance
+        if self._gate.phase in _TURNING:
+            return Guidance.ONE_PERSON if Guidance.ONE_PERSON in analysis.problems else None
         return next((problem for problem in analysis.problems if problem not in _TURNED), None)
 
-    def _look(self, frame: Frame, analysis: FrameAnalysis, face: Face) -> None:
+    def _look(self, frame: Frame, analysis: FrameAnalysis, face: Face, *, clear: bool) -> None:
         self._faces += 1
         if self._gate.phase is Phase.PASSED:
             self._show.see(frame, face)
@@ -164,7 +171,7 @@ class FaceSession:
             if self._policy.passive_limit is not None and self._passive > self._policy.passive_limit:
                 self._gate.ask_more()
         track = self._track.follow(face.box, frame.timestamp)
-        look = Look(frame.timestamp, face.pose.yaw, face.pose.pitch, track)
+        look = Look(frame.timestamp, face.pose.yaw, face.pose.pitch, track, clear=clear)
         grey = self._follow_points(frame, look)
         if self._shape is not None and self._shape.lead >= LEAD:
             look = replace(look, deep=True)
@@ -174,7 +181,8 @@ class FaceSession:
             self._points = PointTrack(grey_of(frame) if grey is None else grey, face)
         elif before is Phase.ASK and self._gate.phase is Phase.HOLD and self._shape is not None:
             self._parallax.turns[done:] = [self._shape]
-        self._compare(frame, analysis, look)
+        if clear:
+            self._compare(frame, analysis, look)
         if self._person.broken:
             self._failure = "liveness.person_changed"
 

@@ -279,6 +279,7 @@ def lit_frames(strength: float, delay: float, layout: PixelFormat = PixelFormat.
     """A show before a face that takes `strength` of the screen's light, `delay` seconds late."""
     colours = draw(POLICIES["high"], rng=seeded(5)).colours
     show = LightShow(colours, 0.3)
+    show.begin(0.0)
     person, seen = face(), []
     for k in range(36):
         now = k / 15
@@ -316,8 +317,7 @@ def test_a_whole_picture_that_changes_colour_is_not() -> None:
 def test_the_show_ends_and_shows_every_colour() -> None:
     show = LightShow(COLOURS, 0.3)
     assert show.colour(0.0) == ""
-    pixels = np.full((480, 640, 3), 120, np.uint8)
-    show.see(Frame(pixels, PixelFormat.RGB, 10.0, 0), face())
+    show.begin(10.0)
     assert len({show.colour(10.0 + 0.3 * k + 0.01) for k in range(len(COLOURS))}) == len(COLOURS)
     assert show.over(10.0 + 0.3 * len(COLOURS) + 0.01)
 

@@ -159,6 +159,23 @@ def test_nobody_there() -> None:
     assert session.evidence().template is None
 
 
+def test_who_walks_away_before_the_light_ends_the_attempt_without_evidence_of_it() -> None:
+    person = holder()
+    camera = SimulatedCamera(person, rate=12.0, virtual=True, clock=lambda: 0.0)
+    steps = (Step(Guidance.TURN_LEFT, 0.3, 0.1),)
+    challenge = Challenge("high", steps, steps, ((255, 0, 0), (0, 0, 255), (0, 255, 0)))
+    session = FaceSession(pipeline(), POLICIES["high"], challenge, now=0.0)
+    for _ in range(200):
+        guidance = session.step(camera.read(1.0))
+        camera.observe(guidance, session.light)
+        if guidance is Guidance.WATCH_SCREEN:
+            camera.stage(Nobody())
+        if session.done:
+            break
+    assert session.done
+    assert part(session.evidence(), "light") is LivenessVerdict.INDETERMINATE
+
+
 def test_half_an_attempt_is_no_evidence() -> None:
     camera = SimulatedCamera(holder(), rate=12.0, virtual=True, clock=lambda: 0.0)
     session = FaceSession(pipeline(), STANDARD, asked(Guidance.TURN_LEFT), now=0.0)

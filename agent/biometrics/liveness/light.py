@@ -51,10 +51,13 @@ class LightShow:
         """Whether all colours have been shown."""
         return not self.colours or (self._start is not None and now - self._start >= self.slot * len(self.colours))
 
-    def see(self, frame: Frame, face: Face) -> None:
-        """The next frame; the first one starts the show."""
+    def begin(self, now: float) -> None:
+        """Start the show, unless it has started."""
         if self._start is None:
-            self._start = frame.timestamp
+            self._start = now
+
+    def see(self, frame: Frame, face: Face) -> None:
+        """The next frame that shows a face."""
         pixels, order = _sparse(frame)
         scale = pixels.shape[1] / _width(frame)
         left, top, right, bottom = face.box * scale

@@ -55,6 +55,8 @@ class Look:
     track: int
     #: Whether tracked points show the depth of the turn that is asked for.
     deep: bool = False
+    #: Whether the picture is good enough to ask for something.
+    clear: bool = True
 
 
 class Phase(Enum):
@@ -203,7 +205,7 @@ class TurnGate:
             if self.glances > 1:
                 self._mistake("liveness.wrong_turn", look.time)
             return
-        if not self.frontal(look):
+        if not self.frontal(look) or not look.clear:
             self._since = look.time
         elif look.time - self._since >= self._steps[len(self.done)].dwell:
             self._asked = look.time
