@@ -119,6 +119,11 @@ class Faces(Section):
     target_fmr: float = Field(default=1e-5, gt=0, lt=0.1, title="False match rate that the threshold is calibrated for")
     models: Path | None = Field(default=None, title="Folder of a signed model bundle; the shipped one if absent")
     model_authority: Path | None = Field(default=None, title="PEM public key that must have signed the bundle")
+    origins: tuple[str, ...] = Field(
+        default=(),
+        max_length=8,
+        title="https://host/path/ from which bundles may be fetched; over MQTT they always may",
+    )
 
 
 class Broker(Section):
@@ -190,7 +195,7 @@ class Kiosk(Section):
 class Health(Section):
     """Telemetry and limits."""
 
-    telemetry: float = Field(default=60.0, ge=1, title="Seconds between telemetry messages")
+    telemetry: float = Field(default=300.0, ge=1, title="Seconds between telemetry messages")
     metrics_port: int | None = Field(default=None, ge=1, le=65535, title="Prometheus on loopback")
     textfile: Path | None = Field(default=None, title="Prometheus text file for the node exporter")
 
