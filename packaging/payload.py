@@ -31,7 +31,7 @@ OWN = ("agent", "firmware_bridge", "models")
 
 #: Tests, headers, type stubs and accelerators for hardware that no terminal has; with their sizes in docs/decisions.
 UNUSED = (
-    "numpy/**/tests", "numpy/_core/include", "numpy/_core/lib", "numpy/f2py", "numpy/typing", "psutil/tests",
+    "numpy/**/tests", "numpy/_core/include", "numpy/_core/lib", "numpy/f2py", "psutil/tests",
     "numpy/distutils", "ai_edge_litert/aot", "ai_edge_litert/tools", "ai_edge_litert/vendors",
     "ai_edge_litert/libLiteRtWebGpuAccelerator.so", "cv2/qt", "cv2/data", "**/*.pyi", "**/*.pxd", "**/*.c", "**/*.h",
     "bin", "smartcard/wx", ".lock", "CACHEDIR.TAG",

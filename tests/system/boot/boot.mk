@@ -6,7 +6,8 @@ build/boot:
 
 test-boot: build/.test build/.system-package | build/boot ## boot the package on Debian 12 and 13 and break it in every way
 	@$(AS_ROOT) env RELEASES="$(RELEASES)" tests/system/boot/make-roots build/boot
-	@DEB_COMPRESSION="-Zzstd -z3" packaging/build-deb $(shell dpkg --print-architecture) build/boot
-	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot FAULTS_PAGE=docs/faults.md unshare --net --mount -- $(BIN)/python -m pytest tests/system/boot -p no:xdist $(ARGS)
+	@DEB_COMPRESSION="-Zgzip -z1" packaging/build-deb $(shell dpkg --print-architecture) build/boot
+	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot $(BIN)/python -m pytest tests/system/boot/test_package.py $(ARGS)
+	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot FAULTS_PAGE=docs/faults.md unshare --net --mount -- $(BIN)/python -m pytest tests/system/boot/test_boot_service.py $(ARGS)
 
 .PHONY: test-boot
