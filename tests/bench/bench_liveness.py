@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from time import monotonic
 
 import click
 import numpy as np
@@ -248,10 +249,21 @@ def wilson(passed: int, runs: int) -> tuple[float, float]:
 @click.option("--portraits", "source", default="", help="CSV (path,subject) of further frontal pictures.")
 @click.option("--only", default="", help="Only the rendered species whose name holds this.")
 @click.option("--gain", default=1.0, show_default=True, help="Brightness of the scene; 0.35 is a dim room.")
+@click.option("--first", default=0, show_default=True, help="The first seed.")
+@click.option("--minutes", default=600.0, show_default=True, help="Stop after this time and report what was done.")
 @click.option("--workers", default=2, show_default=True)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the table as JSON.")
 def main(
-    runs: int, angle_runs_: int, policy: str, source: str, only: str, gain: float, workers: int, out: Path | None
+    runs: int,
+    angle_runs_: int,
+    policy: str,
+    source: str,
+    only: str,
+    gain: float,
+    first: int,
+    minutes: float,
+    workers: int,
+    out: Path | None,
 ) -> None:
     """Print the rate at which each presentation passes, with its 95 % interval."""
     rows: dict[str, list[str]] = {}
@@ -260,12 +272,17 @@ def main(
         for name, outcomes in angle_runs(POLICIES[policy], angle_runs_):
             rows[f"angles: {name}"] = outcomes
     names = [name for name in (*SPECIES, "screen, earlier attempt", "screen, right turns") if only in name]
-    jobs = [(name, source, policy, seed, gain) for name in names for seed in range(runs)]
+    # One attempt of each species after another, so that a run that is cut short has as many of each.
+    jobs = [(name, source, policy, seed, gain) for seed in range(first, first + runs) for name in names]
     if jobs:
-        with ProcessPoolExecutor(workers) as pool:
-            for name, failure, measure in track(pool.map(_run, jobs, chunksize=4), "attempts", len(jobs)):
-                rows.setdefault(name, []).append(failure)
-                measures.setdefault(name, []).append(measure)
+        end = monotonic() + 60 * minutes
+        pool = ProcessPoolExecutor(workers)
+        for name, failure, measure in track(pool.map(_run, jobs), "attempts", len(jobs)):
+            rows.setdefault(name, []).append(failure)
+            measures.setdefault(name, []).append(measure)
+            if monotonic() > end:
+                break
+        pool.shutdown(cancel_futures=True)
     table = Table("presentation", "attempts", "passed", "95 %", "seconds", "nose lead", "why not", title=policy)
     report = {}
     for name, outcomes in rows.items():
