@@ -53,6 +53,9 @@ class MqttLink:
         self._handlers: dict[str, tuple[Handler, int]] = {}
         self._connection: Connection | None = None
         self._up = asyncio.Event()
+        #: Set while somebody waits for the link.
+        self._wanted = asyncio.Event()
+        self._waiting = 0
         self._supervisor: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Future[None]] = set()
         self._code, self._why, self._told = "broker.unreachable", "", ""
@@ -90,16 +93,22 @@ class MqttLink:
         self._supervisor = None
 
     async def wait_connected(self, timeout: float) -> None:
-        """Wait until the link is up.
+        """Wait until the link is up. Somebody waits for it: an attempt that is due later is made now.
 
         Raises:
             TransportError: the code of the newest failure (`broker.unreachable`, `broker.refused`, ...).
         """
+        self._waiting += 1
+        self._wanted.set()
         try:
             async with asyncio.timeout(timeout):
                 await self._up.wait()
         except TimeoutError:
             raise TransportError(self._code, self._why or "no broker answered in time") from None
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._wanted.clear()
 
     def handle(self, topic_filter: str, handler: Handler, *, qos: int = 1) -> None:
         """Call `handler` for messages on `topic_filter`, on every connection. To be called before `start`."""
@@ -152,9 +161,16 @@ class MqttLink:
             redirect = connection.redirect if hops < _MAX_HOPS else None
             hops = hops + 1 if redirect else 0
             if redirect is None and turn % len(self._brokers) == 0:
-                await asyncio.sleep(next(waits))
+                await self._pause(next(waits))
             elif redirect is not None and redirect.for_good and (redirect.host, redirect.port) not in self._brokers:
                 self._brokers.insert(0, (redirect.host, redirect.port))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait; while somebody wants the link, not longer than the first wait."""
+        await asyncio.sleep(min(seconds, backoff.FIRST))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds - backoff.FIRST):
+                await self._wanted.wait()
 
     def _new_connection(self) -> Connection:
         return Connection(

@@ -189,6 +189,20 @@ async def test_the_next_broker_is_tried(deployment: Stack, folder: Path) -> None
         await link.wait_connected(5)
 
 
+async def test_whoever_needs_the_link_does_not_wait_for_the_next_attempt(
+    deployment: Stack, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # After an hour's absence of the broker the waits are at their cap.
+    monkeypatch.setattr(backoff, "delays", lambda: itertools.repeat(backoff.CAP))
+    port = free_port()
+    async with linked(folder, f"mqtts://127.0.0.1:{port}") as link:
+        await asyncio.sleep(1.0)
+        async with proxy(deployment.port, port):
+            start = time.monotonic()
+            await link.wait_connected(5)
+            assert time.monotonic() - start < 2
+
+
 async def test_nothing_is_queued_while_the_link_is_down(folder: Path) -> None:
     async with linked(folder, f"mqtts://127.0.0.1:{free_port()}") as link:
         start = time.monotonic()
