@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import time
 from typing import Any
 
-from agent import __version__, parts, remote, upkeep
+from agent import __version__, parts, remote, remote_models, upkeep
 from agent.biometrics.camera.source import FrameSource
 from agent.configuration.schema import CameraSettings, Kiosk, ReaderSettings, Settings, SimulatedSettings
 from agent.health import events
@@ -174,7 +174,8 @@ def _from_afar(
 ) -> list[tuple[str, Coroutine[Any, Any, None]]]:
     changes = remote.configuration(steward, wire.link, wire.outbox, screens, wire.identity, clock)
     orders = remote.commands(steward, wire.client, wire.link, wire.outbox, screens, wire.identity, changes)
-    return [("configuration", changes.run()), ("commands", orders.run())]
+    models = remote_models.bundles(steward, wire.link, wire.outbox, screens, wire.identity, clock)
+    return [("configuration", changes.run()), ("commands", orders.run()), ("models", models.run())]
 
 
 def _heartbeats(settings: Settings, heartbeats: Heartbeats) -> dict[str, Heartbeat]:

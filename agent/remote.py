@@ -17,6 +17,7 @@ from agent.commands.journal import CommandJournal
 from agent.commands.operators import Role
 from agent.commands.registry import Action, Order, Registry
 from agent.commands.server import CommandServer
+from agent.configuration.bundles import Bundles
 from agent.configuration.remote import RemoteConfiguration, connected
 from agent.configuration.remote_trial import SELF_TEST, Acts
 from agent.configuration.schema import Settings
@@ -51,7 +52,8 @@ class Steward:
 
     def __init__(self, path: Path, store: ConfigurationStore) -> None:
         self.path, self.store = path, store
-        self.in_force: InForce = store.boot()
+        self.bundles = Bundles(store.folder.with_name("bundles"), store.authority)
+        self.in_force: InForce = self._booted()
         self.again = asyncio.Event()
         self._broken: frozenset[str] | None = None
 
@@ -59,8 +61,20 @@ class Steward:
         """The settings for the next run of the parts."""
         if self.again.is_set():
             self.again.clear()
-            self.in_force = self.store.boot()
+            self.in_force = self._booted()
         return self.in_force.settings
+
+    def _booted(self) -> InForce:
+        """The settings in force, with the models that came from afar, if any did."""
+        in_force, models = self.store.boot(), self.bundles.boot()
+        if models is None:
+            return in_force
+        faces = in_force.settings.faces
+        if faces.model_authority is None:
+            log.error("models from afar are left: faces.model_authority no longer says whose models may run")
+            return in_force
+        changed = in_force.settings.model_copy(update={"faces": faces.model_copy(update={"models": models})})
+        return replace(in_force, settings=changed)
 
     async def renew(self, screens: Screens) -> NoReturn:
         """Start everything anew, once nobody is being served. Does not return: the caller ends with the parts."""

@@ -26,7 +26,7 @@ from agent.wire.keys import KeyRing, PublicKey, algorithm_of
 AUTHORITY = "authority.pem"
 
 #: What only the terminal's own file may say: who it is, whom it trusts, where its state lies.
-LOCAL_ONLY = ("version", "identity", "terminal.state", "terminal.groups", "faces.model_authority")
+LOCAL_ONLY = ("version", "identity", "terminal.state", "terminal.groups", "faces.model_authority", "faces.origins")
 
 _END = b"-----END PUBLIC KEY-----"
 _CODES = {Fault.LIMIT: "configuration.oversized", Fault.MALFORMED: "configuration.malformed"}

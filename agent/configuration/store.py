@@ -44,6 +44,7 @@ class ConfigurationStore:
     """Documents and journal in `folder`, over the terminal's own file at `base`."""
 
     def __init__(self, folder: Path, base: Path, authority: KeyRing) -> None:
+        self.folder = folder
         self._documents = folder / "documents"
         self._base = base
         self.authority = authority
