@@ -17,6 +17,7 @@ from agent.biometrics.liveness.track import FaceTrack
 from agent.biometrics.liveness.turns import DEEP_SHARE, DIRECTIONS, Look, Phase, TurnGate
 from agent.biometrics.liveness.two_cameras import DEPTH, pair_part
 from agent.biometrics.pipeline import FacePipeline
+from agent.biometrics.probe import probe_of
 from agent.biometrics.types import (
     Face,
     FaceEvidence,
@@ -72,6 +73,7 @@ class FaceSession:
         self._second: Frame | None = None
         self._pairs: list[LivenessPart] = []
         self._quality: dict[str, float] = {}
+        self._probe: Image | None = None
         self._sampled: set[tuple[int, Phase, int, float]] = set()
         self._faces = 0
         self._now: float | None = None
@@ -138,6 +140,7 @@ class FaceSession:
             quality=dict(self._quality),
             frames=self._stream.frames,
             failure="" if liveness.verdict is LivenessVerdict.LIVE else self._cause(liveness.verdict),
+            probe=self._probe,
         )
 
     def _said(self) -> Guidance:
@@ -207,6 +210,8 @@ class FaceSession:
                 sharp = min(1.0, analysis.quality.get("sharpness", 0.0) * 10)
                 self._person.look_ahead(self._pipeline.embed(frame, analysis), 0.1 + sharp)
                 self._quality = dict(analysis.quality)
+                if analysis.face is not None:
+                    self._probe = probe_of(frame, analysis.face)
                 self._look_twice(frame, analysis)
         elif gate.phase is Phase.ASK:
             share = gate.angle(gate.guidance, look)

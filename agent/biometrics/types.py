@@ -149,6 +149,8 @@ class FaceEvidence:
     frames: int = 0
     #: The failure code when no usable face was captured, else "".
     failure: str = ""
+    #: The newest picture of the person looking ahead (h, w, 3) BGR, for an issuer that has to compare.
+    probe: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,11 @@ def face_claims(face: FaceEvidence, comparison: Comparison | None) -> claims.Fac
     )
 
 
-def holder_claims(document: Document, *, with_portrait: bool) -> claims.HolderData:
-    """The holder's data, to be sealed for the issuer; the portrait only where the issuer has to compare."""
+def holder_claims(document: Document, probe: bytes | None = None) -> claims.HolderData:
+    """The holder's data, to be sealed for the issuer.
+
+    Pictures go only where the issuer has to compare: then `probe` is the living face as a JPEG.
+    """
     holder, portrait = document.holder, document.portrait
     return claims.HolderData(
         salt=os.urandom(16),
@@ -67,9 +70,10 @@ def holder_claims(document: Document, *, with_portrait: bool) -> claims.HolderDa
         personal_number=holder.personal_number or None,
         portrait=(
             claims.PortraitData(media_type=portrait.format.value, data=portrait.data)
-            if portrait is not None and with_portrait
+            if portrait is not None and probe is not None
             else None
         ),
+        probe=None if probe is None else claims.PortraitData(media_type="image/jpeg", data=probe),
     )
 
 

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from agent.biometrics.liveness.challenge import Challenge
 from agent.biometrics.liveness.lockout import Lockout
-from agent.biometrics.types import LivenessVerdict
+from agent.biometrics.probe import to_jpeg
+from agent.biometrics.types import FaceEvidence, LivenessVerdict
 from agent.failures import RenzhengError
 from agent.threads import WorkerStuckError
 from agent.verification import evidence
@@ -238,9 +239,7 @@ class Verifier:
             purpose=self.policy.purpose,
             software_version=self.policy.software_version,
         )
-        holder = (
-            None if case.fault else evidence.holder_claims(document, with_portrait=not evidence.comparable(document))
-        )
+        holder = None if case.fault else evidence.holder_claims(document, _probe_for(document, face))
         deadline = asyncio.get_running_loop().time() + self.policy.decision_timeout
         with timed(case, "decision"):
             case.decision = await self._issuer.verify(attested, holder, deadline=deadline)
@@ -283,6 +282,13 @@ class Verifier:
             raise RenzhengError("verification.cancelled", "the person ended it") from None
         finally:
             watcher.cancel()
+
+
+def _probe_for(document: Document, face: FaceEvidence | None) -> bytes | None:
+    """The living face for the issuer, where only the issuer can compare."""
+    if evidence.comparable(document) or face is None or face.probe is None:
+        return None
+    return to_jpeg(face.probe)
 
 
 async def _first_error(tasks: list[asyncio.Task[None]]) -> None:
