@@ -77,7 +77,7 @@ class MqttSource:
         self._waiting = (file.sha256, offset, future)
         question = Fetch(terminal=self._terminal, sha256=file.sha256, offset=offset).encode()
         try:
-            await self._link.wait_connected(_PATIENCE)
+            await self._link.wait_connected(_PATIENCE, urgent=False)
             await self._link.publish(
                 topics.FETCH.of(self._terminal), question, expiry=topics.FETCH.expiry, timeout=_PATIENCE
             )

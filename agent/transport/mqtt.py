@@ -92,21 +92,24 @@ class MqttLink:
             await self._supervisor
         self._supervisor = None
 
-    async def wait_connected(self, timeout: float) -> None:
-        """Wait until the link is up. Somebody waits for it: an attempt that is due later is made now.
+    async def wait_connected(self, timeout: float, *, urgent: bool = True) -> None:
+        """Wait until the link is up. `urgent`: an attempt that is due later is made now.
+
+        Whoever can wait for hours (a queue on the disk) is not urgent: the back-off spares broker and network.
 
         Raises:
             TransportError: the code of the newest failure (`broker.unreachable`, `broker.refused`, ...).
         """
-        self._waiting += 1
-        self._wanted.set()
+        self._waiting += urgent
+        if urgent:
+            self._wanted.set()
         try:
             async with asyncio.timeout(timeout):
                 await self._up.wait()
         except TimeoutError:
             raise TransportError(self._code, self._why or "no broker answered in time") from None
         finally:
-            self._waiting -= 1
+            self._waiting -= urgent
             if not self._waiting:
                 self._wanted.clear()
 

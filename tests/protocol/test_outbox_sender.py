@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from agent.transport import backoff
 from agent.transport.issuer_client import mqtt_link
 from agent.transport.mqtt import MqttLink, Tls
 from agent.transport.outbox import Outbox, OutboxSender, Priority
@@ -150,3 +152,29 @@ async def test_an_idle_outbox_neither_reads_nor_writes(world: Stack, tmp_path: P
         keeper_store._db.set_trace_callback(statements.append)
         await asyncio.sleep(1.5)
         assert statements == []
+
+
+async def test_events_that_wait_do_not_hammer_an_absent_broker(
+    world: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "delays", lambda **_: itertools.repeat(backoff.CAP))
+    attempts: list[float] = []
+
+    async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        attempts.append(time.monotonic())
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    loaded = identity.load(world.enroll("sender-6"))
+    url = f"mqtts://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    link = mqtt_link(loaded, [url], online=b"online", offline=b"offline")
+    outbox = Outbox(tmp_path / "outbox.db", KEY)
+    await outbox.put("audit", b"waits")
+    task = asyncio.create_task(OutboxSender(outbox, link, loaded, clock=Clock()).run())
+    link.start()
+    await asyncio.sleep(2.5)
+    task.cancel()
+    await link.stop()
+    await outbox.close()
+    server.close()
+    assert len(attempts) == 1

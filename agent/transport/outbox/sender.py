@@ -105,7 +105,7 @@ class OutboxSender:
     async def _link_up(self) -> None:
         while not self._link.connected:
             try:
-                await self._link.wait_connected(_LONG)
+                await self._link.wait_connected(_LONG, urgent=False)
             except TransportError as error:
                 self._complain(error)
 
