@@ -102,9 +102,6 @@ class Tracer:
         self._limit = limit
         self._started = time.perf_counter()
         self.entries: list[Callable[[], str]] = []
-        self.exchanges = 0
-        self.sent = 0
-        self.received = 0
 
     def send_and_receive(self, apdu: bytes) -> tuple[bytes, int]:
         """See `Transport.send_and_receive`."""
@@ -114,9 +111,6 @@ class Tracer:
             data, sw = self._exchange(apdu)
         finally:
             end = time.perf_counter()
-            self.exchanges += 1
-            self.sent += len(apdu)
-            self.received += len(data) + 2
             self._keep(apdu, data, sw, begin, end)
         return data, sw
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from firmware_bridge.document import Check, CheckName, Document, DocumentKind, Holder, Portrait, Verdict
 from firmware_bridge.emrtd import data_groups, passive, portrait, security_object
-from firmware_bridge.emrtd.authentication import verified_infos
 from firmware_bridge.emrtd.mrz import Mrz
+from firmware_bridge.emrtd.security_infos import SecurityInfos
 from firmware_bridge.errors import Code, DocumentError
 
 if TYPE_CHECKING:
@@ -35,14 +35,11 @@ def issuing_state(groups: dict[int, bytes], now: datetime) -> str:
     return ""
 
 
-def downgrade(chip: Chip) -> Check | None:
-    """Whether EF.CardAccess, which nobody signed, hides what the signed DG14 offers."""
-    infos = verified_infos(chip)
-    if infos is None or not infos.pace:
+def downgrade(signed: SecurityInfos | None, announced: SecurityInfos) -> Check | None:
+    """Whether EF.CardAccess, which nobody signed, announces other PACE than the signed DG14 does."""
+    if signed is None or not signed.pace or set(signed.pace) == set(announced.pace):
         return None
-    if set(infos.pace) != set(chip.infos.pace):
-        return passive.altered("EF.CardAccess does not offer the PACE that DG14 lists")
-    return None
+    return passive.altered("EF.CardAccess does not offer the PACE that DG14 lists")
 
 
 def expiry_check(until: date | None, today: date) -> Check:

@@ -220,4 +220,3 @@ CURVES: dict[int, Curve] = dict(enumerate(_CURVES, start=8))
 GROUPS: dict[int, Group] = dict(enumerate(_GROUPS))
 
 CURVES_BY_OID: dict[str, Curve] = {curve.oid: curve for curve in _CURVES}
-CURVES_BY_NAME: dict[str, Curve] = {curve.name: curve for curve in _CURVES}

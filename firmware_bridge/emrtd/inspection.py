@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any
@@ -46,7 +46,7 @@ def inspect(dump: Dump, store: TrustStore, *, at: datetime | None = None) -> dic
     groups = dict(dump.groups)
     state = assemble.issuing_state(groups, now)
     result = passive.authenticate(dump.contents.get("EF.SOD"), groups, store, at=at, now=now, issuing_state=state)
-    check = result.check
+    check = _downgrade(dump, result) or result.check
     if check.passed and not groups:
         check = Check(Verdict.NOT_PRESENT, "the security object is genuine, but there is no data group to judge")
     parsed = {name: _parse(name, content, now) for name, content in dump.contents.items()}
@@ -69,8 +69,29 @@ def inspect(dump: Dump, store: TrustStore, *, at: datetime | None = None) -> dic
         "security_object": _security_object(result),
         "missing": [f"DG{number}" for number in sorted(listed) if number not in groups],
         "files": parsed,
-        "notes": [*dump.notes, *(f"trust: {text}" for text in store.rejected)],
+        "notes": [*dump.notes, *_unlisted(dump, listed), *(f"trust: {text}" for text in store.rejected)],
     }
+
+
+def _downgrade(dump: Dump, result: passive.PassiveResult) -> Check | None:
+    """A dumped EF.CardAccess that hides what the signed DG14 offers; nothing is said of one that was not dumped."""
+    access = dump.contents.get("EF.CardAccess")
+    if access is None or 14 not in result.genuine:
+        return None
+    try:
+        signed = security_infos.parse(tlv.require(dump.contents["DG14"], 0x6E))
+        return assemble.downgrade(signed, security_infos.parse(access))
+    except DocumentError:
+        return None
+
+
+def _unlisted(dump: Dump, listed: Mapping[int, bytes]) -> list[str]:
+    """Groups that EF.COM names and the security object does not."""
+    try:
+        named = data_groups.parse_common(dump.contents["EF.COM"]).groups
+    except (DocumentError, KeyError):
+        return []
+    return [f"EF.COM lists DG{n}, the security object does not" for n in named if n not in listed]
 
 
 def _check(check: Check) -> dict[str, Any]:

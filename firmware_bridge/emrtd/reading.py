@@ -20,7 +20,7 @@ from firmware_bridge.apdu.command import Command
 from firmware_bridge.apdu.secure import SecureChannel
 from firmware_bridge.document import Access, Check, CheckName, Document
 from firmware_bridge.emrtd import assemble, bac, capabilities, files, pace, security_infos
-from firmware_bridge.emrtd.authentication import active_check, chip_check
+from firmware_bridge.emrtd.authentication import active_check, chip_check, verified_infos
 from firmware_bridge.emrtd.capabilities import Capabilities
 from firmware_bridge.emrtd.files import FileReader
 from firmware_bridge.emrtd.pace import PaceResult
@@ -207,7 +207,8 @@ def judge_data(chip: Chip) -> None:
     chip.passive = authenticate(
         chip.sod, chip.groups, chip.store, now=chip.now, issuing_state=assemble.issuing_state(chip.groups, chip.now)
     )
-    chip.checks[CheckName.PASSIVE] = assemble.downgrade(chip) or chip.passive.check
+    hidden = assemble.downgrade(verified_infos(chip), chip.infos)
+    chip.checks[CheckName.PASSIVE] = hidden or chip.passive.check
 
 
 def judge_chip(chip: Chip) -> None:
