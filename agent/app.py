@@ -52,9 +52,14 @@ class App:
     inputs: Inputs
     camera: Camera
     link: MqttLink
+    issuer: IssuerClient
     outbox: Outbox
     outcomes: Reporting
     terminal: Terminal
+
+    async def ready(self, seconds: float) -> None:
+        """Wait until a verification could reach the issuer; raises RenzhengError."""
+        await self.issuer.reach(deadline=asyncio.get_running_loop().time() + seconds)
 
     async def drained(self, seconds: float) -> None:
         """Wait until the issuer has every event; raises TimeoutError."""
@@ -154,7 +159,7 @@ async def running(
         events.emit(events.STARTED, version=__version__)
         notifier.ready(states.summary())
         stack.callback(notifier.stopping)
-        yield App(settings, screens, inputs, camera, wire.link, wire.outbox, outcomes, terminal)
+        yield App(settings, screens, inputs, camera, wire.link, wire.client, wire.outbox, outcomes, terminal)
 
 
 def _connect(settings: Settings, clock: Clock, stack: AsyncExitStack) -> _Wire:

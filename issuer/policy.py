@@ -24,6 +24,8 @@ epoch_interval = 5
 max_fmr = 1e-4
 # Checks of the document that must have passed; `also` are held against it only when they failed.
 required_checks = ["passive_authentication"]
+# The same for a card that a security module read, such as a resident identity card.
+required_checks_sam = ["sam_authentication"]
 # At least one of these must have passed: the chip is no copy. Empty: not asked.
 anti_cloning = []
 # States of the terminal's clock under which a decision is made.
@@ -49,6 +51,7 @@ class Policy(BaseModel):
 
     max_fmr: float = Field(gt=0, lt=1)
     required_checks: tuple[str, ...]
+    required_checks_sam: tuple[str, ...] = ("sam_authentication",)
     anti_cloning: tuple[str, ...] = ()
     clocks: tuple[str, ...]
     store: tuple[str, ...] = ()
@@ -117,7 +120,7 @@ def _document(policy: Policy, document: DocumentEvidence | None) -> Iterable[str
     for name, verdict in verdicts.items():
         if verdict == "failed":
             yield _FAILED.get(name, Refusal.POLICY)
-    for name in policy.required_checks:
+    for name in policy.required_checks_sam if document.access == "sam" else policy.required_checks:
         verdict = verdicts.get(name, "not_present")
         if verdict not in {"passed", "failed"}:
             yield "document.untrusted"

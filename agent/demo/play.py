@@ -55,6 +55,7 @@ async def play(*, liveness: str, keep: bool, quiet: bool) -> dict[str, Any]:
             app.screens.listen(lambda screen: _observe(camera, screen))
             theatre = Theatre(built, app, cards, camera, await forging)
             scenarios = theatre.scenarios()
+            await app.ready(PATIENCE)
             seen = await _perform(console, app, scenarios)
             ready = all(scenario.agrees(one) for scenario, one in zip(scenarios, seen, strict=True))
             console.print(show.outcomes(scenarios, seen))

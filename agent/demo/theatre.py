@@ -131,7 +131,7 @@ class Theatre:
 
         async def verify() -> Seen:
             await self._stage.broker.start()
-            await self._app.link.wait_connected(PATIENCE)
+            await self._app.ready(PATIENCE)
             outcome = await self._verify(passport, actor())
             await self._app.drained(PATIENCE)
             told_once = await self._told_once()

@@ -32,6 +32,7 @@ async def test_after_three_attempts_with_paper_nobody_is_asked_to_turn(tmp_path:
             running(built.settings, frames=lambda: camera) as app,
         ):
             outcomes = app.outcomes.watch()
+            await app.ready(20)
             for _ in range(4):
                 app.inputs.give(passport.key)
                 with cards.card(PassportChip(passport)):

@@ -75,6 +75,7 @@ async def verified(built: Stage, cards: CardStack, state: IssuingState, portrait
     async with running(built.settings, frames=lambda: camera) as app:
         app.screens.listen(read)
         outcomes = app.outcomes.watch()
+        await app.ready(20)
         passport = personalise(HOLDER, portrait, state)
         app.inputs.give(passport.key)
         with cards.card(PassportChip(passport)):

@@ -82,7 +82,7 @@ class Terminal:
         pin.write_text(hash_pin(PIN), "ascii")
         kiosk = Kiosk(port=stage.free_port(), language="en", operator_pin_file=pin, join_codes=True)
         settings = self.built.settings.model_copy(update={"kiosk": kiosk})
-        self.camera = SimulatedCamera(Nobody(), virtual=False)
+        self.camera = SimulatedCamera(Nobody(), virtual=True)
         self.app: App = await self._stack.enter_async_context(running(settings, frames=lambda: self.camera))
         self.app.screens.listen(self._observe)
         self.outcomes = self.app.outcomes.watch()
