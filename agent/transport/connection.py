@@ -125,6 +125,8 @@ class Connection:
         except ssl.SSLCertVerificationError as error:
             code = "broker.certificate_time" if error.verify_code in _NOT_VALID_NOW else "broker.certificate"
             raise TransportError(code, f"{host}:{port}: {error.verify_message}") from error
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            raise TransportError("broker.unreachable", f"{host}:{port} hung up during the TLS handshake") from error
         except ssl.SSLError as error:
             raise TransportError("broker.certificate", f"{host}:{port}: {error.reason or 'TLS failed'}") from error
         except OSError as error:

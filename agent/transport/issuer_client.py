@@ -15,7 +15,7 @@ request is never queued: past its deadline it has failed, and its message has ex
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from agent.transport.epoch_watch import EpochWatch
@@ -49,6 +49,7 @@ def mqtt_link(
     offline: bytes,
     will_delay: int = 10,
     keepalive: int = 15,
+    on_state: Callable[[bool, str], None] = lambda _up, _why: None,
 ) -> MqttLink:
     """The link of this terminal: its TLS identity, its retained status.
 
@@ -61,6 +62,7 @@ def mqtt_link(
         tls=Tls(identity.issuer.broker_ca, identity.tls_certificate, identity.tls_key),
         status=Status(topics.STATUS.of(identity.terminal), online, offline, delay=will_delay),
         keepalive=keepalive,
+        on_state=on_state,
     )
 
 
@@ -173,22 +175,35 @@ class IssuerClient:
             raise TransportError("issuer.request_too_large", str(error)) from error
 
     async def _ask(self, sealed: Sealed, request_id: bytes, remaining: "_Remaining") -> None:
-        """Publish; again while no issuer listens (the broker tells), as after a restart of the broker."""
+        """Publish, again after a connection that broke, and again while the broker says that no issuer listens.
+
+        The bytes are the same each time: an issuer that has them already decides on them once.
+        """
         while True:
-            heard = await self._link.publish(
-                topics.REQUEST.of(self._identity.terminal),
-                sealed.data,
-                # Whole seconds on the wire: a decision after the deadline is of no use to anybody.
-                expiry=max(1, min(topics.REQUEST.expiry, round(remaining.seconds()))),
-                response_topic=topics.DECISION.of(self._identity.terminal),
-                correlation=request_id,
-                timeout=remaining.seconds(),
-            )
-            if heard:
-                return
-            if remaining.seconds() < _ASK_AGAIN:
-                raise TransportError("issuer.silent", "no issuer listens at the broker")
+            try:
+                if await self._publish(sealed, request_id, remaining):
+                    return
+                failure = TransportError("issuer.silent", "no issuer listens at the broker")
+            except TransportError as error:
+                if error.code != "broker.unreachable":
+                    raise
+                failure = error
+            if remaining.over(_ASK_AGAIN):
+                raise failure
             await asyncio.sleep(_ASK_AGAIN)
+            await self._link.wait_connected(remaining.seconds())
+
+    async def _publish(self, sealed: Sealed, request_id: bytes, remaining: "_Remaining") -> bool:
+        left = remaining.seconds()
+        return await self._link.publish(
+            topics.REQUEST.of(self._identity.terminal),
+            sealed.data,
+            # Whole seconds on the wire: a decision after the deadline is of no use to anybody.
+            expiry=max(1, min(topics.REQUEST.expiry, round(left))),
+            response_topic=topics.DECISION.of(self._identity.terminal),
+            correlation=request_id,
+            timeout=left,
+        )
 
     def _answered(self, message: Incoming) -> None:
         answers = self._pending.get(message.correlation)
@@ -220,6 +235,10 @@ class _Remaining:
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
+
+    def over(self, needed: float) -> bool:
+        """Whether less than `needed` seconds are left."""
+        return self._deadline - asyncio.get_running_loop().time() < needed
 
     def seconds(self) -> float:
         """Seconds left.

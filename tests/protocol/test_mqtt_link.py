@@ -179,8 +179,8 @@ async def test_messages_arrive_again_after_a_reconnect(deployment: Stack, folder
     async with proxy(deployment.port) as network, terminal(folder, f"mqtts://127.0.0.1:{network.port}") as lobby:
         for _ in range(3):
             assert (await lobby.verify(evidence())).accepted
+            # The next question is asked into the cut: it is answered all the same, within its deadline.
             network.cut()
-            await asyncio.sleep(0.05)
         assert network.connections >= 3
 
 

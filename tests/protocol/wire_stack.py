@@ -121,6 +121,8 @@ class Terminal:
     link: MqttLink
     client: IssuerClient
     identity: identity.DeviceIdentity
+    #: Set when the link was lost.
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def verify(
         self, evidence: Evidence, holder: HolderData | None = None, *, within: float = 5.0
@@ -133,14 +135,20 @@ async def terminal(
     folder: Path, url: str, *, clock: Clock | None = None, connect: bool = True
 ) -> AsyncIterator[Terminal]:
     loaded = identity.load(folder)
-    link = mqtt_link(loaded, [url], online=b"online", offline=b"offline", will_delay=1)
+    lost = asyncio.Event()
+
+    def on_state(up: bool, _why: str) -> None:
+        if not up:
+            lost.set()
+
+    link = mqtt_link(loaded, [url], online=b"online", offline=b"offline", will_delay=1, on_state=on_state)
     counter = Counter(folder / "counter.db")
     client = IssuerClient(link, loaded, clock=clock or Clock(), counter=counter)
     link.start()
     try:
         if connect:
             await link.wait_connected(5.0)
-        yield Terminal(link, client, loaded)
+        yield Terminal(link, client, loaded, lost)
     finally:
         await link.stop()
         counter.close()

@@ -119,3 +119,32 @@ def test_a_file_that_is_no_counter_is_told(tmp_path: Path) -> None:
     with pytest.raises(TrustError) as failed:
         Counter(tmp_path / "counter.db")
     assert failed.value.code == "trust.counter"
+
+
+def test_a_full_disk_gives_no_number_and_loses_none(tmp_path: Path) -> None:
+    # A limit on the file size is a disk that is full for this process alone; it is lifted, and counting goes on.
+    program = """
+import resource, signal, sys
+from pathlib import Path
+from agent.failures import RenzhengError
+from agent.trust.counter import Counter
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+counter = Counter(Path(sys.argv[1]))
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+failures = 0
+while failures < 3:
+    try:
+        print(counter.next("key"))
+    except RenzhengError as error:
+        assert error.code == "trust.counter", error.code
+        failures += 1
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+print(counter.next("key"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "c.db"], check=True, capture_output=True, text=True, timeout=60
+    )
+    used = [int(line) for line in done.stdout.split()]
+    assert len(used) > 3
+    assert used == sorted(set(used))
