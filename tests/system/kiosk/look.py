@@ -28,7 +28,7 @@ DOCUMENTED = {
     "face-come-closer-480x800-zh": "closer-tall-zh",
     "real/challenge": "challenge",
     "face-light-blue-800x480-en": "light",
-    "real/holder-deciding": "deciding",
+    "deciding-800x480-en": "deciding",
     "real/holder-verified": "verified",
     "real/clone-refused": "refused",
     "real/other-try_again": "try-again",
