@@ -62,6 +62,12 @@ def all_terminals(engine: Engine) -> list[str]:
         return sorted(connection.scalars(query))
 
 
+def retain_again(engine: Engine) -> None:
+    """Publish what is retained once more: a broker that was killed may have forgotten it; to terminals it is no news."""
+    with engine.begin() as connection:
+        connection.execute(OUTGOING.update().where(OUTGOING.c.retain).values(published_at=None))
+
+
 def publish_waiting(engine: Engine, publish: Publish) -> int:
     """Publish what waits, oldest first; how many went out. Stops at the first that the broker does not take."""
     now = int(time.time())

@@ -127,10 +127,14 @@ class Issuer:
             info.wait_for_publish(_CARRY_PATIENCE)
             return info.is_published()
 
+        was_up = False
         while not self._stopping.wait(_CARRY_INTERVAL):
-            if not self.connected.is_set():
+            is_new, was_up = self.connected.is_set() and not was_up, self.connected.is_set()
+            if not was_up:
                 continue
             try:
+                if is_new:
+                    config_outgoing.retain_again(engine)
                 config_outgoing.publish_waiting(engine, publish)
             except (SQLAlchemyError, ValueError, RuntimeError) as error:
                 _LOG.warning("nothing could be carried to terminals: %s", error)

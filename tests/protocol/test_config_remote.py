@@ -185,3 +185,15 @@ async def test_it_waits_for_its_time_and_a_newer_one_takes_its_place(world: Stac
         await asyncio.sleep(1.0)
         terminal.send(terminal.signed(3))
         await terminal.reported(3, "committed", 3)
+
+
+async def test_a_broker_that_was_killed_and_has_forgotten_it_carries_it_again(world: Stack, tmp_path: Path) -> None:
+    terminal = Terminal(world, "config-5", tmp_path)
+    terminal.send(terminal.signed(1))
+    await asyncio.sleep(1.5)
+    assert world.broker is not None
+    world.broker.kill()
+    world.broker.wait()
+    world.start_broker()
+    async with terminal.running():
+        await terminal.reported(1, "committed", 20)
