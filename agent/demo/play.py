@@ -48,7 +48,7 @@ async def play(*, liveness: str, keep: bool, quiet: bool) -> dict[str, Any]:
         state.write_trust(trust)
         forging = asyncio.create_task(asyncio.to_thread(documents, state), name="documents")
         async with AsyncExitStack() as stack:
-            built = await stack.enter_async_context(stage.built(folder, trust, liveness))
+            built = await stack.enter_async_context(stage.built(folder, trust, liveness, page=keep))
             camera = SimulatedCamera(Nobody(), virtual=True)
             stack.enter_context(_quiet(folder / "agent.log"))
             app = await stack.enter_async_context(running(built.settings, frames=lambda: camera))
@@ -89,7 +89,9 @@ async def _perform(console: Console, app: App, scenarios: Sequence[Scenario]) ->
 
 
 async def _kept(console: Console, built: Stage) -> None:
-    console.print(f"still running, in {built.folder}; the broker listens on 127.0.0.1:{built.port}. Ctrl-C ends it.")
+    page = f"http://127.0.0.1:{built.settings.kiosk.port}/"
+    console.print(f"still running: the terminal's page is {page}, the broker listens on 127.0.0.1:{built.port},")
+    console.print(f"files are in {built.folder}. Ctrl-C ends it.")
     await asyncio.Event().wait()
 
 

@@ -48,10 +48,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def built(folder: Path, trust: Path, liveness: str, keep: Sequence[str] = ()) -> AsyncIterator[Stage]:
+async def built(
+    folder: Path, trust: Path, liveness: str, *, keep: Sequence[str] = (), page: bool = False
+) -> AsyncIterator[Stage]:
     """Make the PKI, start the broker and the issuer; everything is stopped at the end.
 
-    `keep` names the fields of the holder that the issuer's policy stores.
+    `keep` names the fields of the holder that the issuer's policy stores; `page` serves the kiosk page on a free port.
     """
     port = free_port()
     authority = folder / "issuer"
@@ -68,7 +70,9 @@ async def built(folder: Path, trust: Path, liveness: str, keep: Sequence[str] = 
         )
         async with running(issuer):
             settings = parse(
-                _tables(folder, trust, url, Path(made["terminal"]), liveness), source="the demonstration", base=folder
+                _tables(folder, trust, url, Path(made["terminal"]), liveness, page=page),
+                source="the demonstration",
+                base=folder,
             )
             yield Stage(folder, port, broker, issuer, settings)
 
@@ -81,7 +85,7 @@ def _mosquitto() -> str:
     return found
 
 
-def _tables(folder: Path, trust: Path, url: str, identity: Path, liveness: str) -> dict[str, object]:
+def _tables(folder: Path, trust: Path, url: str, identity: Path, liveness: str, *, page: bool) -> dict[str, object]:
     """The terminal's settings, as its file would hold them."""
     return {
         "terminal": {"relying_party": "Demonstration Hotel", "state": str(folder / "state")},
@@ -91,5 +95,5 @@ def _tables(folder: Path, trust: Path, url: str, identity: Path, liveness: str) 
         "documents": {"trust": str(trust), "clone_proof": "required"},
         "broker": {"urls": [url]},
         "identity": {"folder": str(identity)},
-        "kiosk": {"enabled": False},
+        "kiosk": {"enabled": page, "port": free_port(), "language": "en"},
     }
