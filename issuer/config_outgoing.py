@@ -63,7 +63,7 @@ def all_terminals(engine: Engine) -> list[str]:
 
 
 def retain_again(engine: Engine) -> None:
-    """Publish what is retained once more: a broker that was killed may have forgotten it; to terminals it is no news."""
+    """Publish what is retained once more: a broker that was killed may have forgotten it."""
     with engine.begin() as connection:
         connection.execute(OUTGOING.update().where(OUTGOING.c.retain).values(published_at=None))
 
