@@ -137,6 +137,7 @@ class CardStack:
                 os.environ[name] = value
         with contextlib.suppress(BrokenPipeError):
             if supervisor.stdin is not None:
+                supervisor.stdin.write(b"quit\n")
                 supervisor.stdin.close()
         try:
             supervisor.wait(10)

@@ -1,7 +1,7 @@
 """The inside of a `CardStack`: runs in namespaces of its own, holds one pcscd, obeys lines on standard input.
 
-Started by `stack`, never by hand. It ends, and pcscd with it, when its standard input closes: whoever started it may
-die in any way and nothing is left behind.
+Started by `stack`, never by hand. It ends, and pcscd with it, when it is told to or when its standard input closes:
+whoever started it may die in any way and nothing is left behind, the folder included.
 """
 
 import contextlib
@@ -89,6 +89,7 @@ def main() -> int:
     mount = shutil.which("mount") or "/usr/bin/mount"
     subprocess.run([mount, "--bind", str(folder), str(RUNTIME)], check=True)
     daemon = Daemon(folder, command, slots)
+    told_to_quit = False
     try:
         _tell(daemon.start())
         for line in sys.stdin:
@@ -98,8 +99,13 @@ def main() -> int:
                     _tell("")
                 case "start":
                     _tell(daemon.start())
+                case "quit":
+                    told_to_quit = True
+                    break
     finally:
         daemon.stop()
+        if not told_to_quit:
+            shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 

@@ -99,3 +99,22 @@ def test_a_resident_card_is_presented_on_a_serial_port(tmp_path: Path) -> None:
         process.terminate()
         process.wait(10)
     assert not port.exists()
+
+
+@pytest.mark.system
+@pytest.mark.skipif(bool(missing()), reason=missing())
+def test_nothing_is_left_of_a_stack_whose_owner_was_killed() -> None:
+    program = (
+        "import os, signal\n"
+        "from firmware_bridge.simulator import CardStack\n"
+        "stack = CardStack().start()\n"
+        "print(stack.namespace, stack.log.parent, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    namespace, folder = done.stdout.split()
+    deadline = time.monotonic() + 5
+    while (Path("/proc", namespace).exists() or Path(folder).exists()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not Path("/proc", namespace).exists()
+    assert not Path(folder).exists()
