@@ -94,6 +94,6 @@ lock: ## write the lock files again (needs uv)
 clean: ## remove the environment and everything built
 	@$(AS_ROOT) rm -rf $(VENV) build *.egg-info
 
--include packaging/package.mk tests/system/boot/boot.mk models/models.mk tests/hostile/hostile.mk tests/hostile/kill/kill.mk
+-include packaging/package.mk tests/system/boot/boot.mk models/models.mk tests/hostile/hostile.mk
 
 .PHONY: help setup demo test check format docs bench lock clean
