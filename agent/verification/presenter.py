@@ -11,8 +11,8 @@ from agent.verification.outcome import Outcome, Result
 from agent.verification.screen import Screen, Screens, Stage
 from firmware_bridge.reader import Progress
 
-#: Seconds that an ending stays on the screen.
-LINGER = 6.0
+#: Seconds that each ending stays on the screen: what is to be read stays longer than a tick.
+LINGER = {Stage.VERIFIED: 6.0, Stage.TRY_AGAIN: 10.0, Stage.REFUSED: 12.0, Stage.OUT_OF_ORDER: 12.0}
 
 
 class Presenter:
@@ -85,7 +85,7 @@ class Presenter:
             if outcome.result is Result.FAILED and not outcome.retry:
                 stage = Stage.OUT_OF_ORDER
             self._show(Screen(stage, failure=outcome.code, number=lookup(outcome.code).number))
-        self._idle = asyncio.get_running_loop().call_later(LINGER, self._show, Screen(Stage.IDLE))
+        self._idle = asyncio.get_running_loop().call_later(LINGER[self._now.stage], self._show, Screen(Stage.IDLE))
 
     def _show(self, screen: Screen) -> None:
         self._now = replace(screen, since=monotonic())

@@ -9,7 +9,7 @@ from agent.biometrics.types import Guidance
 from agent.verification.camera import Prompt
 from agent.verification.inputs import Inputs
 from agent.verification.outcome import Outcome, Result
-from agent.verification.presenter import Presenter
+from agent.verification.presenter import LINGER, Presenter
 from agent.verification.screen import Screen, Screens, Stage
 from firmware_bridge.reader import MrzKey, Progress
 
@@ -87,7 +87,7 @@ async def test_each_ending_has_its_screen_and_number(code: str, stage: Stage) ->
 
 
 async def test_an_ending_returns_to_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.verification.presenter.LINGER", 0.02)
+    monkeypatch.setitem(LINGER, Stage.VERIFIED, 0.02)
     screens = Screens()
     Presenter(screens).end(Outcome(Result.VERIFIED))
     await asyncio.sleep(0.05)
