@@ -54,8 +54,13 @@ def check(path: Path, document: Path | None) -> None:
     opened = signing.open_document(document.read_bytes(), store.authority)
     store.settings_with(opened)
     highest = store.journal.read().highest
-    rising = "" if opened.number > highest else f"; not newer than {highest}, so it will be refused"
-    click.echo(f"{document}: good, number {opened.number} for {opened.target}{rising}")
+    kind, _, group = opened.target.partition(":")
+    objections = [
+        f"not newer than {highest}" if opened.number <= highest else "",
+        "this terminal is not in that group" if kind == "group" and group not in load(path).terminal.groups else "",
+    ]
+    refused = "".join(f"; {objection}: it would be refused" for objection in objections if objection)
+    click.echo(f"{document}: good, number {opened.number} for {opened.target}{refused}")
 
 
 @config.command()

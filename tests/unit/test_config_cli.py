@@ -53,7 +53,9 @@ def commit(own: Path, document: Path) -> None:
 
 def test_a_document_is_checked_and_compared_before_it_is_sent(own: Path) -> None:
     document = signed(own, "[deadlines]\nface = 12.0\n")
-    assert "good, number 4 for group:lobby" in call("check", "--settings", own, document).output
+    assert "not in that group: it would be refused" in call("check", "--settings", own, document).output
+    own.write_text(own.read_text().replace('state = "state"', 'state = "state"\ngroups = ["lobby"]'))
+    assert call("check", "--settings", own, document).output.endswith("good, number 4 for group:lobby\n")
     changes = json.loads(call("diff", "--settings", own, "--json", document).output)
     assert changes == [{"setting": "deadlines.face", "from": 30.0, "to": 12.0}]
 
