@@ -65,7 +65,8 @@ class FaultyCard:
                 return bytes((37 * i + 11) & 0xFF for i in range(64)) + b"\x90\x00"
             case Fault.WRONG_MAC:
                 answer = bytearray(self._card.process(apdu))
-                answer[-3] ^= 0x01
+                # The last byte of the checksum, or of the status word where there is no data to protect.
+                answer[-3 if len(answer) > 2 else -1] ^= 0x01
                 return bytes(answer)
             case Fault.LYING_LENGTH:
                 return bytes.fromhex("7584FFFFFFF0") + self._card.process(apdu)
