@@ -269,7 +269,8 @@ async def test_an_older_tls_is_refused(deployment: Stack, folder: Path, tmp_path
     context = server_context(deployment, tmp_path)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     async with impostor(context) as url, linked(folder, url) as link:
-        assert await why_not(link) == "broker.certificate"
+        # A server may say why it hangs up (an alert) or not.
+        assert await why_not(link) in {"broker.certificate", "broker.unreachable"}
 
 
 @pytest.mark.parametrize(("authority", "days"), [("transport", -0.001), ("evidence", 10)], ids=["expired", "foreign"])
