@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from firmware_bridge.apdu import tlv
 from firmware_bridge.apdu.command import Command
-from firmware_bridge.apdu.secure import SecureChannel, unpad
+from firmware_bridge.apdu.secure import unpad
 from firmware_bridge.document import Check, CheckName, Verdict
 from firmware_bridge.emrtd import active_authentication as active
 from firmware_bridge.emrtd import chip_authentication, files, security_infos, signed_data
-from firmware_bridge.emrtd.security_infos import SecurityInfos
+from firmware_bridge.emrtd.security_infos import ChipAuthenticationInfo, ChipAuthenticationKey, SecurityInfos
 from firmware_bridge.errors import Code, DocumentError
 
 if TYPE_CHECKING:
@@ -67,18 +67,30 @@ def chip_check(chip: Chip) -> Check:
         if infos is None:
             return _hidden(chip, _DG14) or _ABSENT
         choice = chip_authentication.choose(infos)
-        if choice is None:
-            return _ABSENT
-        if not isinstance(chip.channel, SecureChannel):
-            return Check(Verdict.NOT_PRESENT, "not run: the chip was read without secure messaging")
-        chip.channel = chip_authentication.establish(chip.channel, chip.plain, *choice)
-        # Only a chip that holds the private key can answer the next command.
-        chip.channel.transmit(Command(0x00, 0xB0, 0x80 | files.COM.sfi, 0x00, le=8))
+        return _ABSENT if choice is None else _agreement_check(chip, *choice)
     except DocumentError as error:
         if error.code not in _CHIP_FAILED:
             raise
         return cloned(f"chip authentication failed: {error}")
+
+
+def _agreement_check(chip: Chip, info: ChipAuthenticationInfo, key: ChipAuthenticationKey) -> Check:
+    problem = _unusable(key)
+    if problem is not None:
+        return problem
+    chip.channel = chip_authentication.establish(chip.open_channel, chip.plain, info, key)
+    # Only a chip that holds the private key can answer the next command.
+    chip.channel.transmit(Command(0x00, 0xB0, 0x80 | files.COM.sfi, 0x00, le=8))
     return Check(Verdict.PASSED)
+
+
+def _unusable(key: ChipAuthenticationKey) -> Check | None:
+    """A signed key that nobody here can judge: no sign of a copy, and no proof against one either."""
+    try:
+        chip_authentication.public_key(key)
+    except DocumentError as error:
+        return Check(Verdict.FAILED, str(error), Code.DOCUMENT_MALFORMED)
+    return None
 
 
 def _mapping_check(chip: Chip, chip_data: bytes, mapping_key: bytes) -> Check:

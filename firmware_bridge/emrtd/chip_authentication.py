@@ -63,7 +63,7 @@ def public_key(key: ChipAuthenticationKey) -> tuple[Any, Any]:
 
 
 def establish(
-    channel: SecureChannel, plain: Channel, info: ChipAuthenticationInfo, key: ChipAuthenticationKey
+    channel: Channel, plain: Channel, info: ChipAuthenticationInfo, key: ChipAuthenticationKey
 ) -> SecureChannel:
     """Agree on new session keys with the chip's static key; the caller proves them by one more command.
 
@@ -90,7 +90,7 @@ def _key_id(number: int) -> bytes:
     return number.to_bytes((number.bit_length() + 7) // 8 or 1, "big")
 
 
-def _demand(channel: SecureChannel, command: Command) -> None:
+def _demand(channel: Channel, command: Command) -> None:
     sw = channel.transmit(command).sw
     if sw != status.OK:
         raise DocumentError(Code.DOCUMENT_CLONED, f"the chip refuses chip authentication: {status.meaning(sw)}")

@@ -69,6 +69,9 @@ def authenticate(
     genuine = frozenset(number for number, content in groups.items() if parsed.holds(number, content))
     if parsed.signed.content_type != security_object.LDS_SECURITY_OBJECT:
         return PassiveResult(altered("the security object signs something else"), security_object=parsed)
+    if signer is None and not parsed.signed.certificates:
+        missing = untrusted("the document signer's certificate is neither inside nor among the trusted ones")
+        return PassiveResult(_differences(parsed, groups, genuine) or missing, security_object=parsed)
     if signer is None:
         return PassiveResult(altered("the security object's signature is wrong"), security_object=parsed)
     moment = at or signer.signing_time or now or datetime.now(UTC)

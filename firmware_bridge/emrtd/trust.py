@@ -39,6 +39,7 @@ class TrustStore:
     rejected: list[str] = field(default_factory=list)
     _by_subject: dict[str, list[x509.Certificate]] = field(default_factory=dict)
     _known: set[bytes] = field(default_factory=set)
+    _revoked: dict[int, frozenset[int]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, *paths: Path) -> TrustStore:
@@ -112,12 +113,17 @@ class TrustStore:
         for revocations in self.revocation_lists:
             if revocations.issuer != issuer.subject:
                 continue
-            entries = revocations["tbs_cert_list"]["revoked_certificates"]
-            if not any(entry["user_certificate"].native == serial for entry in entries or ()):
-                continue
-            if crl_is_signed_by(revocations, issuer):
+            if serial in self._serials(revocations) and crl_is_signed_by(revocations, issuer):
                 return True
         return False
+
+    def _serials(self, revocations: crl.CertificateList) -> frozenset[int]:
+        """The serial numbers of a list, parsed once: some states revoke thousands."""
+        key = id(revocations)
+        if key not in self._revoked:
+            entries = revocations["tbs_cert_list"]["revoked_certificates"]
+            self._revoked[key] = frozenset(entry["user_certificate"].native for entry in entries or ())
+        return self._revoked[key]
 
 
 def crl_is_signed_by(revocations: crl.CertificateList, issuer: x509.Certificate) -> bool:
