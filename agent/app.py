@@ -155,7 +155,7 @@ async def running(
             *afar,
         ]
         for name, life in lives:
-            stack.push_async_callback(_end, _begin(name, life))
+            stack.push_async_callback(_end, _begin(name, life, watchdog.fail))
         events.emit(events.STARTED, version=__version__)
         notifier.ready(states.summary())
         stack.callback(notifier.stopping)
@@ -254,16 +254,17 @@ def _frames(settings: CameraSettings, screens: Screens) -> Callable[[], FrameSou
     return lambda: camera
 
 
-def _begin(name: str, life: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+def _begin(name: str, life: Coroutine[Any, Any, None], failed: Callable[[str], None]) -> asyncio.Task[None]:
+    """Start a loop. None ends by itself: one that does is told, and takes the process with it."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s ended", name, exc_info=error)
+            failed(name)
+
     task = asyncio.create_task(life, name=name)
-    task.add_done_callback(_ended)
+    task.add_done_callback(ended)
     return task
-
-
-def _ended(task: asyncio.Task[None]) -> None:
-    """A loop never ends by itself: one that does is told, and its heartbeat stops."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("%s ended", task.get_name(), exc_info=error)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -68,10 +68,14 @@ class Watchdog:
         if not self.given_up:
             self._notifier.alive()
 
+    def fail(self, name: str) -> None:
+        """The loop `name` has ended by an error: no beat will come, and only a new process brings it back."""
+        self._give_up(name, 0.0)
+
     async def _revive(self, beat: Heartbeat) -> bool:
         restart = self._restarts.get(beat.name)
         if self.given_up or restart is None or not self._affordable(beat.name):
-            self._give_up(beat)
+            self._give_up(beat.name, beat.age)
             return False
         events.emit(events.PART_RESTARTED, part=beat.name, seconds=round(beat.age, 1))
         beat.beat()
@@ -93,11 +97,11 @@ class Watchdog:
         history.append(now)
         return True
 
-    def _give_up(self, beat: Heartbeat) -> None:
+    def _give_up(self, name: str, age: float) -> None:
         if not self.given_up:
-            self.given_up = beat.name
-            events.emit(events.PROCESS_GIVEN_UP, part=beat.name, seconds=round(beat.age, 1))
+            self.given_up = name
+            events.emit(events.PROCESS_GIVEN_UP, part=name, seconds=round(age, 1))
             with suppress(OSError):
-                self._notifier.status(f"{beat.name} hangs; asking for a restart")
+                self._notifier.status(f"{name} hangs; asking for a restart")
         with suppress(OSError):
             self._notifier.trigger()

@@ -97,6 +97,14 @@ async def test_a_part_that_hangs_is_started_anew_within_its_budget_and_then_the_
     assert watchdog.given_up == "camera"
 
 
+async def test_a_loop_that_ended_by_an_error_takes_the_process_at_once(systemd: Systemd) -> None:
+    watchdog = Watchdog(Heartbeats(), notifier(systemd), {})
+    watchdog.fail("terminal")
+    assert systemd.heard()[-1] == "WATCHDOG=trigger"
+    await watchdog.look()
+    assert systemd.heard() == []
+
+
 async def test_the_budget_fills_up_again(systemd: Systemd) -> None:
     clock = Clock()
     beats = Heartbeats(clock)
