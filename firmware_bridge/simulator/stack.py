@@ -53,6 +53,12 @@ def _pcscd() -> str | None:
     return shutil.which("pcscd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
+def _without_polkit() -> list[str]:
+    """The option that keeps a private pcscd from asking the machine's polkit; pcscd 1.9 of Debian 12 has none."""
+    known = subprocess.run([str(_pcscd()), "--help"], capture_output=True, text=True, check=False)
+    return ["--disable-polkit"] if "--disable-polkit" in known.stdout + known.stderr else []
+
+
 class _Folder:
     """The one folder of this process: libpcsclite remembers the first socket path that it saw."""
 
@@ -104,7 +110,7 @@ class CardStack:
             f'FRIENDLYNAME "Virtual PCD"\nDEVICENAME /dev/null:0x{DEFAULT_PORT:X}\n'
             f"LIBPATH {_DRIVERS[0]}\nCHANNELID 0x{DEFAULT_PORT:X}\n"
         )
-        pcscd = [str(_pcscd()), "--config", str(configuration), "--foreground", "--info"]
+        pcscd = [str(_pcscd()), "--config", str(configuration), "--foreground", "--info", *_without_polkit()]
         supervisor = [sys.executable, "-m", "firmware_bridge.simulator.supervisor", str(self._folder), str(SLOTS)]
         self._supervisor = subprocess.Popen(
             ["unshare", "--net", "--mount", "--", *supervisor, *pcscd],
