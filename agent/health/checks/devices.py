@@ -42,7 +42,7 @@ def checks(settings: Settings, runtime: Path) -> list[Check]:
     ]
     return [
         *readers,
-        Check("camera", f"Camera ({settings.camera.type})", partial(_camera, settings, told), seconds=6.0),
+        Check("camera", f"Camera ({settings.camera.type})", partial(_camera, settings, told), seconds=9.0),
     ]
 
 

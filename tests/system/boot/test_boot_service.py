@@ -158,7 +158,7 @@ def test_a_full_disk_costs_a_person_a_clear_failure_and_nothing_else(
 
     def fill() -> None:
         terminal.shell("dd if=/dev/zero of=/var/lib/renzheng/fill bs=4k; sync")
-        assert site.verify(terminal)["result"] == "failed"
+        assert site.ending(terminal) == {"result": "failed", "code": "trust.counter"}
 
     trial.run(
         "state folder full, then freed",
