@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from agent.wire.errors import Fault, WireError
@@ -48,8 +48,8 @@ def attester(chain: Sequence[bytes], anchors: Sequence[x509.Certificate], *, at:
         certificates = [x509.load_der_x509_certificate(der) for der in chain]
         verify_path(certificates, anchors, usage=EVIDENCE, at=at)
         return read_attester(certificates[0])
-    except ValueError as error:
-        raise WireError(Fault.CHAIN, "not a certificate") from error
+    except (ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound) as error:
+        raise WireError(Fault.CHAIN, "not a certificate of a terminal") from error
 
 
 def verify_path(
@@ -103,6 +103,6 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate, at: datetim
     try:
         authority = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.ExtensionNotFound):
         return False
     return authority and issuer.not_valid_before_utc <= at <= issuer.not_valid_after_utc
