@@ -1,9 +1,11 @@
 """Which commands were accepted, and which of them have ended: on disk before the command begins.
 
 So a command that arrives twice is done once, also when the first ended this process. Identifiers are kept for longer
-than any command lives; only so many are accepted in that time.
+than any command lives; only so many are accepted in that time. When the file is damaged, commands are refused for as
+long as one lives: nothing that was done before can then be repeated.
 """
 
+import logging
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -11,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from agent.configuration import store_files
 from agent.failures import RenzhengError
 from agent.wire.commands import MAX_LIFETIME
+
+_LOG = logging.getLogger(__name__)
 
 _LIMIT = 512 * 1024
 #: Accepted commands that can still be repeated; more in that time are refused.
@@ -32,6 +36,8 @@ class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     accepted: tuple[_Accepted, ...] = ()
+    #: The issuer's time before which nothing is accepted, because the list of what was is lost.
+    closed_until: int = 0
 
 
 class CommandJournal:
@@ -39,14 +45,24 @@ class CommandJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._accepted = {entry.command_id: entry for entry in self._read().accepted}
+        file = self._read()
+        self._lost = file is None
+        self._closed_until = 0 if file is None else file.closed_until
+        self._accepted = {} if file is None else {entry.command_id: entry for entry in file.accepted}
 
     def accept(self, command_id: bytes, name: str, *, now: int, ends_process: bool) -> None:
         """Write down that the command is about to be done.
 
         Raises:
-            RenzhengError: `command.repeated`, `command.too_many`, or `command.disk`; it must not be done.
+            RenzhengError: `command.repeated`, `command.too_many`, `command.journal`, or `command.disk`; it must not be
+                done.
         """
+        if self._lost:
+            self._closed_until = now + MAX_LIFETIME
+            self._write({})
+            self._lost = False
+        if now < self._closed_until:
+            raise RenzhengError("command.journal", "the list of accepted commands was lost lately")
         if command_id.hex() in self._accepted:
             raise RenzhengError("command.repeated", "this command was accepted before")
         kept = {key: entry for key, entry in self._accepted.items() if entry.at > now - 2 * MAX_LIFETIME}
@@ -68,16 +84,19 @@ class CommandJournal:
             if not entry.ended
         ]
 
-    def _read(self) -> _File:
+    def _read(self) -> _File | None:
+        """The file; None when it is damaged."""
         try:
             content = store_files.read(self._path, limit=_LIMIT)
             return _File() if content is None else _File.model_validate_json(content)
-        except (OSError, ValidationError) as error:
-            raise RenzhengError("command.disk", f"{self._path} cannot be used") from error
+        except (OSError, ValidationError):
+            _LOG.error("the list of accepted commands is damaged")
+            return None
 
     def _write(self, accepted: dict[str, _Accepted]) -> None:
+        file = _File(accepted=tuple(accepted.values()), closed_until=self._closed_until)
         try:
-            store_files.write(self._path, _File(accepted=tuple(accepted.values())).model_dump_json().encode())
+            store_files.write(self._path, file.model_dump_json().encode())
         except OSError as error:
             raise RenzhengError("command.disk", f"{self._path}: {error.strerror or error}") from error
         self._accepted = accepted

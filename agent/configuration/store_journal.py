@@ -31,6 +31,7 @@ MAX_ATTEMPTS = 3
 
 INTERRUPTED = "configuration.interrupted"
 LOST = "configuration.journal"
+DISK = "configuration.disk"
 
 
 class Phase(StrEnum):
@@ -261,8 +262,12 @@ class Journal:
     @contextmanager
     def _changing(self) -> Iterator[State]:
         """The state, while no other process (the daemon, the command line) changes it."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._path.with_name(f".{self._path.name}.lock").open("w") as lock:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = self._path.with_name(f".{self._path.name}.lock").open("w")
+        except OSError as error:
+            raise RenzhengError(DISK, f"{self._path.parent}: {error.strerror}") from error
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.read()
 
@@ -270,7 +275,7 @@ class Journal:
         try:
             store_files.write(self._path, state.model_dump_json(indent=1).encode())
         except OSError as error:
-            raise RenzhengError("configuration.disk", f"{self._path}: {error.strerror or error}") from error
+            raise RenzhengError(DISK, f"{self._path}: {error.strerror or error}") from error
 
 
 def attempts_left(state: State, revision: Revision) -> bool:

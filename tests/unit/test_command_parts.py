@@ -122,3 +122,14 @@ class TestJournal:
         with pytest.raises(RenzhengError) as error:
             journal.accept(b"x" * 16, "identify", now=NOW, ends_process=False)
         assert error.value.code == "command.too_many"
+
+    def test_after_damage_nothing_is_accepted_until_nothing_old_can_be_repeated(self, tmp_path: Path) -> None:
+        path = tmp_path / "commands.json"
+        CommandJournal(path).accept(b"a" * 16, "restart", now=NOW, ends_process=True)
+        path.write_text("{")
+        for later, journal in ((0, CommandJournal(path)), (MAX_LIFETIME - 1, CommandJournal(path))):
+            with pytest.raises(RenzhengError) as error:
+                journal.accept(b"a" * 16, "restart", now=NOW + later, ends_process=True)
+            assert error.value.code == "command.journal"
+            assert journal.unfinished() == []
+        CommandJournal(path).accept(b"b" * 16, "restart", now=NOW + 3 * MAX_LIFETIME, ends_process=True)
