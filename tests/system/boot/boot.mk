@@ -10,4 +10,7 @@ test-boot: build/.test build/.system-package | build/boot ## boot the package on
 	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot $(BIN)/python -m pytest tests/system/boot/test_package.py $(ARGS)
 	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot FAULTS_PAGE=docs/faults.md unshare --net --mount -- $(BIN)/python -m pytest tests/system/boot/test_boot_service.py $(ARGS)
 
-.PHONY: test-boot
+soak: build/.test ## verifications with random faults for MINUTES=n; fails when memory or open files grow
+	@$(AS_ROOT) $(BIN)/python -m tests.bench.soak --minutes $(MINUTES)
+
+.PHONY: test-boot soak
