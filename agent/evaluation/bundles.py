@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from agent.biometrics.bundle import MANIFEST, SIGNATURE, ModelBundle, parse_manifest
 from agent.biometrics.errors import ModelError
 from agent.biometrics.manifest import ModelEntry, Role
-from agent.biometrics.runtime import describe
+from agent.biometrics.runtime import Network, describe
 from agent.evaluation.errors import EvaluationError
 
 #: How the outputs of each role are called, in the file's order.
@@ -59,11 +59,13 @@ def add_model(folder: Path, file: Path, role: str, contract: str, licence: str) 
     models[str(kind)] = tomlkit.item(entry)
     text = tomlkit.dumps(document).encode()
     manifest = parse_manifest(text)
+    added = manifest.models[kind]
+    # Nothing is written unless it loads.
+    Network(content, added.input.tensor, [output.tensor for output in added.outputs])
     (folder / name).write_bytes(content)
     (folder / MANIFEST).write_bytes(text)
     (folder / SIGNATURE).unlink(missing_ok=True)
-    ModelBundle.unsigned(folder).network(kind)
-    return manifest.models[kind]
+    return added
 
 
 def sign_target(target: Path, key: Path) -> Path:
