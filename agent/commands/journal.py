@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agent.configuration import store_files
+from agent import durable
 from agent.failures import RenzhengError
 from agent.wire.commands import MAX_LIFETIME
 
@@ -87,7 +87,7 @@ class CommandJournal:
     def _read(self) -> _File | None:
         """The file; None when it is damaged."""
         try:
-            content = store_files.read(self._path, limit=_LIMIT)
+            content = durable.read(self._path, limit=_LIMIT)
             return _File() if content is None else _File.model_validate_json(content)
         except (OSError, ValidationError):
             _LOG.error("the list of accepted commands is damaged")
@@ -96,7 +96,7 @@ class CommandJournal:
     def _write(self, accepted: dict[str, _Accepted]) -> None:
         file = _File(accepted=tuple(accepted.values()), closed_until=self._closed_until)
         try:
-            store_files.write(self._path, file.model_dump_json().encode())
+            durable.write(self._path, file.model_dump_json().encode())
         except OSError as error:
             raise RenzhengError("command.disk", f"{self._path}: {error.strerror or error}") from error
         self._accepted = accepted

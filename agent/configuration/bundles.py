@@ -17,7 +17,8 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from agent.configuration import bundles_fetch, signing, store_files
+from agent import durable
+from agent.configuration import bundles_fetch, signing
 from agent.configuration.bundles_fetch import HttpsSource, MqttSource, Source
 from agent.configuration.remote import report_untold
 from agent.configuration.remote_trial import Acts, Trial
@@ -101,9 +102,9 @@ class Bundles:
             beside.mkdir(mode=0o700)
             for file in manifest.files:
                 (beside / file.name).hardlink_to(self._file(file))
-            store_files.write(beside / MANIFEST, signed)
+            durable.write(beside / MANIFEST, signed)
             beside.rename(path)
-            store_files.sync_folder(self.folder)
+            durable.sync_folder(self.folder)
         except OSError as error:
             raise RenzhengError("bundle.disk", f"the bundle cannot be laid out: {error.strerror}") from error
         return path
@@ -112,7 +113,7 @@ class Bundles:
         """Whether a bundle is there, signed, and every file is what the manifest says."""
         path = self.path(revision)
         try:
-            signed = store_files.read(path / MANIFEST, limit=MANIFEST_LIMIT) or b""
+            signed = durable.read(path / MANIFEST, limit=MANIFEST_LIMIT) or b""
             manifest = configuration.read_manifest(signed, self.authority)
             if configuration.digest(signed).hex() != revision.digest:
                 return False

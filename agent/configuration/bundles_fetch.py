@@ -17,7 +17,7 @@ from typing import Protocol
 
 import aiohttp
 
-from agent.configuration import store_files
+from agent import durable
 from agent.failures import RenzhengError
 from agent.transport import backoff
 from agent.transport.mqtt import Incoming, MqttLink
@@ -185,7 +185,7 @@ def _finish(part: Path, whole: Path, file: BundleFile) -> None:
     with part.open("rb+") as content:
         os.fsync(content.fileno())
     part.rename(whole)
-    store_files.sync_folder(whole.parent)
+    durable.sync_folder(whole.parent)
 
 
 def _open(part: Path) -> int:

@@ -14,7 +14,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.configuration import signing, store_files
+from agent import durable
+from agent.configuration import signing
 from agent.configuration.load import MAX_SETTINGS_BYTES, load
 from agent.configuration.schema import Settings
 from agent.configuration.signing import Document
@@ -89,7 +90,7 @@ class ConfigurationStore:
             for path in self._documents.glob("*.cose"):
                 if path not in needed:
                     path.unlink()
-            store_files.write(self._path(revision), document.signed)
+            durable.write(self._path(revision), document.signed)
         except OSError as error:
             raise RenzhengError("configuration.disk", f"{self._documents}: {error.strerror or error}") from error
         return revision
@@ -101,7 +102,7 @@ class ConfigurationStore:
             RenzhengError: `configuration.unusable`; it is gone, changed, or not this software's any more.
         """
         try:
-            signed = store_files.read(self._path(revision), limit=DOCUMENT_LIMIT)
+            signed = durable.read(self._path(revision), limit=DOCUMENT_LIMIT)
         except OSError as error:
             raise RenzhengError(UNUSABLE, f"document {revision.number} cannot be read: {error}") from error
         if signed is None or hashlib.sha256(signed).hexdigest() != revision.digest:
@@ -155,7 +156,7 @@ class ConfigurationStore:
         return tomllib.loads(self._own_bytes().decode())
 
     def _own_bytes(self) -> bytes:
-        return store_files.read(self._base, limit=MAX_SETTINGS_BYTES) or b""
+        return durable.read(self._base, limit=MAX_SETTINGS_BYTES) or b""
 
     def _path(self, revision: Revision) -> Path:
         return self._documents / f"{revision.number}-{revision.digest[:16]}.cose"

@@ -19,7 +19,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agent.configuration import store_files
+from agent import durable
 from agent.failures import RenzhengError
 
 _LOG = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Journal:
             RenzhengError: `configuration.journal`; the file cannot be read.
         """
         try:
-            content = store_files.read(self._path, limit=LIMIT)
+            content = durable.read(self._path, limit=LIMIT)
             return State() if content is None else State.model_validate_json(content)
         except (OSError, ValidationError) as error:
             raise RenzhengError(LOST, f"{self._path} cannot be used") from error
@@ -273,7 +273,7 @@ class Journal:
 
     def _write(self, state: State) -> None:
         try:
-            store_files.write(self._path, state.model_dump_json(indent=1).encode())
+            durable.write(self._path, state.model_dump_json(indent=1).encode())
         except OSError as error:
             raise RenzhengError(DISK, f"{self._path}: {error.strerror or error}") from error
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.configuration import signing, store_files
+from agent import durable
+from agent.configuration import signing
 from agent.configuration.remote_trial import Acts, Trial
 from agent.configuration.store import ConfigurationStore, InForce
 from agent.configuration.store_journal import MAX_ATTEMPTS, Phase, Revision, attempts_left
@@ -188,8 +189,8 @@ class TestWithoutRoomOnTheDisk:
             real_write(path, content)
 
         self.is_full = False
-        real_write = store_files.write
-        monkeypatch.setattr(store_files, "write", write)
+        real_write = durable.write
+        monkeypatch.setattr(durable, "write", write)
 
     @pytest.mark.parametrize("phase", [Phase.PREPARED, Phase.APPLYING, Phase.PROBATION, Phase.ROLLING_BACK])
     async def test_a_terminal_starts_on_the_last_good_configuration(self, world: ConfigWorld, phase: Phase) -> None:

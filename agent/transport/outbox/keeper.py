@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from agent import durable
 from agent.failures import RenzhengError
 from agent.transport.outbox import recovery
 from agent.transport.outbox.entry import Entry, Fill, Limits, Priority
@@ -92,7 +93,7 @@ class Keeper:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._store = Store(self._path, self._vault, self._limits)
             self._path.chmod(0o600)
-            recovery.sync_folder(self._path.parent)
+            durable.sync_folder(self._path.parent)
         if recovery.damaged(self._path).exists():
             self._salvage(self._store)
         return self._store

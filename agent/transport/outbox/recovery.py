@@ -5,12 +5,12 @@ the outbox next salvages that one into the new file and only then files it away 
 maintainers; they hold ciphertext only). What can still be read is trustworthy, since every row is authenticated.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from agent import durable
 from agent.transport.outbox.entry import Entry
 from agent.transport.outbox.store import SCHEMA_VERSION
 from agent.transport.outbox.vault import UnreadableError, Vault
@@ -43,7 +43,7 @@ def set_aside(path: Path) -> None:
         _move(path, _next_aside(path))
     else:
         _move(path, damaged(path))
-    sync_folder(path.parent)
+    durable.sync_folder(path.parent)
 
 
 def salvage(path: Path, vault: Vault) -> list[Entry]:
@@ -66,17 +66,8 @@ def file_away(path: Path) -> Path:
     for old in _asides(path)[:-KEPT]:
         for suffix in _SUFFIXES:
             old.with_name(old.name + suffix).unlink(missing_ok=True)
-    sync_folder(path.parent)
+    durable.sync_folder(path.parent)
     return aside
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _rows(db: sqlite3.Connection, vault: Vault, order: str) -> Iterator[tuple[int, Entry]]:
