@@ -5,10 +5,10 @@ build/boot:
 	@mkdir -p $@
 
 test-boot: build/.test build/.system-package | build/boot ## boot the package on Debian 12 and 13 and break it in every way
-	@$(AS_ROOT) env RELEASES="$(RELEASES)" tests/system/boot/make-roots build/boot
 	@DEB_COMPRESSION="-Zgzip -z1" packaging/build-deb $(shell dpkg --print-architecture) build/boot
+	@$(AS_ROOT) env RELEASES="$(RELEASES)" tests/system/boot/make-roots build/boot
 	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot $(BIN)/python -m pytest tests/system/boot/test_package.py $(ARGS)
-	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot FAULTS_PAGE=docs/faults.md unshare --net --mount -- $(BIN)/python -m pytest tests/system/boot/test_boot_service.py $(ARGS)
+	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot FAULTS_PAGE=docs/faults.md unshare --net --mount -- $(BIN)/python -m pytest tests/system/boot/test_boot_*.py $(ARGS)
 
 soak: build/.test ## verifications with random faults for MINUTES=n; fails when memory or open files grow
 	@$(AS_ROOT) $(BIN)/python -m tests.bench.soak --minutes $(MINUTES)

@@ -1,0 +1,65 @@
+"""The real picamera2 on the real libcamera, in the Debian 13 root, feeds the agent's camera source and its models."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.system.boot.conftest import ROOTS
+from tests.system.boot.machine import machine
+from tests.system.boot.site import PORTRAITS
+
+HERE = Path(__file__).parent
+CAMERA = """
+"Terminal":
+  supported_formats:
+  - width: 640
+    height: 480
+    frame_rates: [30]
+  frames:
+    path: "/srv/frames/"
+  location: "CameraLocationFront"
+  model: "virtual"
+"""
+PATHS = "/opt/renzheng/lib/python3.13:/opt/renzheng/lib/common:/srv/picamera"
+
+
+def letterboxed(path: Path) -> NDArray[np.uint8]:
+    """A portrait in the middle of a frame of 640 x 480."""
+    portrait = cv2.imread(str(path))
+    assert portrait is not None
+    scale = min(640 / portrait.shape[1], 480 / portrait.shape[0])
+    small = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    frame = np.full((480, 640, 3), 120, np.uint8)
+    left, top = (640 - small.shape[1]) // 2, (480 - small.shape[0]) // 2
+    frame[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return frame
+
+
+def test_picamera2_on_the_virtual_pipeline_delivers_frames_with_faces(
+    release: str, installed: tuple[Path, ...], tmp_path: Path
+) -> None:
+    if release != "trixie":
+        pytest.skip("Debian 12's libcamera has neither the virtual pipeline nor the interface that picamera2 needs")
+    with machine(ROOTS / "run/camera", *installed) as made:
+        pipeline = made.root / "usr/share/libcamera/pipeline/virtual"
+        frames = made.root / "srv/frames"
+        for folder in (pipeline, frames):
+            folder.mkdir(parents=True)
+        (pipeline / "virtual.yaml").write_text(CAMERA)
+        for number in range(4):
+            cv2.imwrite(str(frames / f"{number}.jpg"), letterboxed(PORTRAITS / "holder-live.jpg"))
+        shutil.copytree(ROOTS / "picamera", made.root / "srv/picamera")
+        shutil.copy(HERE / "inside/virtual_camera.py", made.root / "srv")
+        done = made.run_unbooted("sh", "-c", f"cd /srv && PYTHONPATH={PATHS} timeout 90 python3 virtual_camera.py")
+        shown = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        assert shown, done.stdout[-800:] + done.stderr[-800:]
+        seen = json.loads(shown[0])
+    assert seen["size"] == [640, 480]
+    assert seen["sequence"] == list(range(1, 13))
+    assert seen["faces"] == seen["frames"] == 13
+    assert seen["picamera2"].startswith("/srv/picamera/")
