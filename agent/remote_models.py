@@ -8,7 +8,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from agent.configuration.bundles import RemoteBundles
+from agent.configuration.bundles_remote import RemoteBundles
 from agent.configuration.remote import connected
 from agent.configuration.remote_trial import Acts
 from agent.configuration.schema import Settings

@@ -10,17 +10,17 @@ again with the next change or start; it never undoes anything.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from agent.configuration import signing
+from agent.configuration.remote_intake import Intake
 from agent.configuration.remote_trial import Acts, Trial
 from agent.configuration.store import ConfigurationStore
 from agent.configuration.store_journal import Journal, Revision, Step, admit
 from agent.failures import RenzhengError
-from agent.transport.mqtt import Incoming, MqttLink
+from agent.transport.mqtt import MqttLink
 from agent.transport.outbox import Outbox, Priority
 from agent.wire import topics
 from agent.wire.configuration import DOCUMENT_LIMIT, REPORT, ChangeReport
@@ -29,8 +29,6 @@ _LOG = logging.getLogger(__name__)
 
 #: Why a configuration is left when an operator asks for it.
 ROLLED_BACK = "configuration.rolled_back"
-#: Seconds between looks at the clock while a document waits for its time.
-_LOOK = 30.0
 
 
 class RemoteConfiguration:
@@ -56,27 +54,13 @@ class RemoteConfiguration:
         self._trial = Trial(store.journal, acts)
         self._terminal = terminal
         self._groups = tuple(groups)
-        self._clock = clock
-        # Of several documents that arrive during a trial only the newest message counts: the topic is retained.
-        self._newest: asyncio.Queue[bytes] = asyncio.Queue(1)
-        self._arrival = asyncio.Event()
-        self._complained: set[str] = set()
-        link.handle(topics.CONFIGURATION.of(terminal), self.take)
-
-    def take(self, message: Incoming) -> None:
-        """A message on the configuration topic; an empty one only clears the retained document."""
-        if message.payload:
-            if self._newest.full():
-                self._newest.get_nowait()
-            self._newest.put_nowait(message.payload)
-            self._arrival.set()
+        self._intake = Intake(link, topics.CONFIGURATION.of(terminal), store.journal, clock)
 
     async def run(self) -> None:
         """Finish what was under way, report, then take documents until cancelled."""
         await self._step(self._trial.resume())
         while True:
-            data = await self._newest.get()
-            await self._step(self._consider(data))
+            await self._step(self._consider(await self._intake.next()))
 
     async def _step(self, step: Awaitable[None]) -> None:
         try:
@@ -105,34 +89,11 @@ class RemoteConfiguration:
                 return
             self._store.settings_with(document)
         except RenzhengError as error:
-            self._refuse(revision, error)
+            self._intake.refuse(revision, error)
             return
-        if await self._superseded_before(document.valid_from):
+        if await self._intake.superseded_before(document.valid_from):
             return
         await self._trial.start(self._store.keep(document))
-
-    def _refuse(self, revision: Revision, error: RenzhengError) -> None:
-        # Whoever can write to the topic must not be able to make us write to the disk without end: what nobody
-        # signed is noted once for each reason.
-        if revision.number == 0:
-            if error.code in self._complained:
-                return
-            self._complained.add(error.code)
-        _LOG.warning("configuration %d refused: %s", revision.number, error)
-        self._store.journal.refused(revision, error.code)
-
-    async def _superseded_before(self, valid_from: int) -> bool:
-        """Wait for the document's time; True when a newer message arrived instead."""
-        while True:
-            now = self._clock()
-            if now is not None and now >= valid_from:
-                return False
-            self._arrival.clear()
-            if not self._newest.empty():
-                return True
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK if now is None else min(_LOOK, valid_from - now)):
-                    await self._arrival.wait()
 
     async def _report(self) -> None:
         await report_untold(self._store.journal, self._outbox, "configuration")

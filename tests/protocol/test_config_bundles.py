@@ -13,8 +13,9 @@ import pytest
 from aiohttp import web
 
 from agent.configuration import signing
-from agent.configuration.bundles import MANIFEST, Bundles, RemoteBundles
+from agent.configuration.bundles import MANIFEST, Bundles
 from agent.configuration.bundles_fetch import HttpsSource
+from agent.configuration.bundles_remote import RemoteBundles
 from agent.configuration.remote_trial import Acts
 from agent.configuration.store_journal import Phase, Revision
 from agent.failures import RenzhengError

@@ -1,0 +1,76 @@
+"""What arrives on a retained topic of the authority: the newest message only, its time awaited, refusals noted once.
+
+Shared by settings (`remote`) and model bundles (`bundles`).
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from agent.configuration.store_journal import Journal, Revision
+from agent.failures import RenzhengError
+from agent.transport.mqtt import Incoming, MqttLink
+
+_LOG = logging.getLogger(__name__)
+
+#: Seconds between looks at the clock while a message waits for its time.
+_LOOK = 30.0
+
+
+class Intake:
+    """Takes messages on `topic`. `clock` gives seconds since 1970, or None while the time cannot be trusted."""
+
+    def __init__(self, link: MqttLink, topic: str, journal: Journal, clock: Callable[[], int | None]) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._newest: bytes | None = None
+        self._arrival = asyncio.Event()
+        self._complained: set[str] = set()
+        link.handle(topic, self.take)
+
+    def take(self, message: Incoming) -> None:
+        """A message. An empty one only clears what the broker retained."""
+        if message.payload:
+            self._newest = message.payload
+            self._arrival.set()
+
+    def offer_again(self, data: bytes) -> None:
+        """Take `data` once more, unless something newer has come: the broker sends what it retains only once."""
+        if self._newest is None:
+            self._newest = data
+            self._arrival.set()
+
+    async def next(self) -> bytes:
+        """The newest message, once there is one."""
+        while self._newest is None:
+            self._arrival.clear()
+            await self._arrival.wait()
+        data, self._newest = self._newest, None
+        return data
+
+    def refuse(self, revision: Revision, error: RenzhengError) -> None:
+        """Note a refusal. `revision.number` is 0 where nobody who is trusted has signed.
+
+        Whoever can write to the topic must not be able to make us write to the disk without end: what nobody signed is
+        noted once for each reason.
+        """
+        if revision.number == 0:
+            if error.code in self._complained:
+                return
+            self._complained.add(error.code)
+        _LOG.warning("number %d refused: %s", revision.number, error)
+        self._journal.refused(revision, error.code)
+
+    async def superseded_before(self, valid_from: int) -> bool:
+        """Wait until `valid_from`; True when a newer message arrived instead."""
+        while True:
+            now = self._clock()
+            if now is not None and now >= valid_from:
+                return False
+            self._arrival.clear()
+            if self._newest is not None:
+                return True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK if now is None else min(_LOOK, valid_from - now)):
+                    await self._arrival.wait()
