@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from pydantic import ValidationError
 
 from agent.biometrics.errors import ModelError
-from agent.biometrics.manifest import Manifest, ModelEntry, Role
+from agent.biometrics.manifest import Manifest, ModelEntry, Role, Section
 from agent.biometrics.runtime import Network
 
 MANIFEST = "manifest.toml"
@@ -27,6 +28,7 @@ LARGEST_MODEL = 256 << 20
 LARGEST_MANIFEST = 1 << 20
 
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+SectionType = TypeVar("SectionType", bound=Section)
 
 
 class ModelBundle:
@@ -116,14 +118,19 @@ def parse_manifest(content: bytes) -> Manifest:
     Raises:
         ModelError: `model.manifest`, it is no TOML, or a key is missing, unknown or out of range.
     """
+    return parse_toml(Manifest, content, MANIFEST)
+
+
+def parse_toml(kind: type[SectionType], content: bytes, name: str) -> SectionType:
+    """Read `content` of the file `name` as a table of this kind; raises as `parse_manifest` does."""
     try:
-        return Manifest.model_validate(tomllib.loads(content.decode()))
+        return kind.model_validate(tomllib.loads(content.decode()))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ModelError("model.manifest", f"{MANIFEST}: {error}") from error
+        raise ModelError("model.manifest", f"{name}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ModelError("model.manifest", f"{MANIFEST}: {place}: {first['msg']}") from error
+        raise ModelError("model.manifest", f"{name}: {place}: {first['msg']}") from error
 
 
 def _read_bounded(path: Traversable, limit: int) -> bytes:

@@ -3,13 +3,12 @@
 A site manifest names the models that it was measured with; with any other models it is refused.
 """
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from agent.biometrics.bundle import ModelBundle, check_signature
+from agent.biometrics.bundle import ModelBundle, check_signature, parse_toml
 from agent.biometrics.errors import ModelError
 from agent.biometrics.manifest import Role, Section, Sha256, Threshold
 
@@ -54,14 +53,7 @@ class SiteManifest(Section):
             raise ModelError("model.manifest", f"{path}: {error.strerror}") from error
         if trusted_keys is not None:
             check_signature(content, path.with_name(path.name + ".sig"), trusted_keys)
-        try:
-            return cls.model_validate(tomllib.loads(content.decode()))
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ModelError("model.manifest", f"{path.name}: {error}") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise ModelError("model.manifest", f"{path.name}: {place}: {first['msg']}") from error
+        return parse_toml(cls, content, path.name)
 
     def thresholds(self, bundle: ModelBundle) -> tuple[Threshold, ...]:
         """The thresholds to compare with: the site's, or the bundle's where the site calibrated none.

@@ -74,16 +74,16 @@ def evaluate(
     counts as an error, and the rates without such pictures stand beside. A run that was stopped goes on where it was.
     """
     from agent.evaluation.commands import evaluate_images, evaluate_pairs
-    from agent.evaluation.faces import open_bundle
+    from agent.evaluation.run import Run
 
     if (pairs is None) == (images is None):
         raise click.UsageError("give either --pairs or --images")
-    opened = open_bundle(bundle)
     with progress_bar("templates") as progress:
+        run = Run(bundle, limit, jobs, cache, progress)
         if pairs is not None:
-            lines = evaluate_pairs(opened, bundle, pairs, out, limit, jobs, cache, progress, portrait)
+            lines = evaluate_pairs(pairs, out, run, portrait)
         elif images is not None:
-            lines = evaluate_images(opened, bundle, images, out, limit, jobs, cache, progress)
+            lines = evaluate_images(images, out, run)
     click.echo("\n".join(lines))
     click.echo(f"written to {out}")
 
@@ -111,11 +111,10 @@ def evaluate_pad(
     in order. The passive score is advisory: no terminal passes or refuses a person by it alone.
     """
     from agent.evaluation.commands import evaluate_presentations
-    from agent.evaluation.faces import open_bundle
+    from agent.evaluation.run import Run
 
-    opened = open_bundle(bundle)
     with progress_bar("presentations") as progress:
-        lines = evaluate_presentations(opened, bundle, samples, out, threshold, limit, jobs, cache, progress)
+        lines = evaluate_presentations(samples, out, Run(bundle, limit, jobs, cache, progress), threshold)
     click.echo("\n".join(lines))
     click.echo(f"written to {out}")
 
@@ -143,9 +142,10 @@ def calibrate(
     other people's pictures can be off by a factor of ten or more.
     """
     from agent.evaluation.calibrate import calibrate_threshold
+    from agent.evaluation.run import Run
 
     with progress_bar("templates") as progress:
-        threshold, target = calibrate_threshold(images, fmr, site, bundle, limit, jobs, cache, progress)
+        threshold, target = calibrate_threshold(images, fmr, site, Run(bundle, limit, jobs, cache, progress))
     click.echo(f"cosine {threshold.cosine:.4f} for FMR {threshold.target_fmr:g}: {threshold.evidence}")
     click.echo(f"written to {target}")
 

@@ -9,36 +9,25 @@ import tomlkit
 from agent.biometrics.bundle import MANIFEST, SIGNATURE, parse_manifest
 from agent.biometrics.manifest import Role, Threshold
 from agent.biometrics.site import SiteManifest
-from agent.evaluation.cache import cache_folder
 from agent.evaluation.errors import EvaluationError
-from agent.evaluation.faces import embed_files, open_bundle
+from agent.evaluation.faces import embed_files
 from agent.evaluation.rates import fnmr
+from agent.evaluation.run import Run
 from agent.evaluation.samples import read_pictures
 from agent.evaluation.verification import compare_all
-from agent.evaluation.workers import Progress
 
 #: Similarities are written with this many decimals, rounded up: never to a laxer threshold.
 DECIMALS = 4
 
 
-def calibrate_threshold(
-    table: Path,
-    fmr: float,
-    site: Path | None,
-    folder: Path | None,
-    limit: int | None,
-    jobs: int,
-    cache: bool,
-    progress: Progress | None,
-) -> tuple[Threshold, Path]:
+def calibrate_threshold(table: Path, fmr: float, site: Path | None, run: Run) -> tuple[Threshold, Path]:
     """Measure, then write the threshold into the site manifest or, without one, the bundle's; both are returned.
 
     Raises:
         EvaluationError: `evaluation.too_few`, the impostor pairs do not carry such a rate.
     """
-    bundle = open_bundle(folder)
-    pictures = read_pictures(table, limit)
-    found = embed_files((p.path for p in pictures), folder, cache_folder() if cache else None, jobs, progress)
+    pictures = read_pictures(table, run.limit)
+    found = embed_files((picture.path for picture in pictures), run)
     usable = [picture for picture in pictures if picture.path in found.vectors]
     names = {name: number for number, name in enumerate(sorted({picture.subject for picture in usable}))}
     if len(names) < 2:
@@ -63,9 +52,9 @@ def calibrate_threshold(
         impostor_pairs=impostors.total,
         evidence=f"{table.name}: {len(usable)} pictures of {len(names)} subjects, all against all{missed}{weak}",
     )
-    model = bundle.entry(Role.EMBED).sha256
-    if folder is not None and site is None:
-        return threshold, _into_bundle(folder, threshold)
+    if run.folder is not None and site is None:
+        return threshold, _into_bundle(run.folder, threshold)
+    model = run.bundle().entry(Role.EMBED).sha256
     return threshold, _into_site(site or Path("site.toml"), model, threshold)
 
 

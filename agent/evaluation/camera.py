@@ -15,7 +15,7 @@ from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.site import SiteCamera
 from agent.evaluation.calibrate import read_site, write_site
 from agent.evaluation.errors import EvaluationError
-from agent.evaluation.faces import open_bundle
+from agent.evaluation.run import open_bundle
 from agent.evaluation.workers import Progress
 
 #: Fewer living frames than this say nothing about a quantile of five per cent.

@@ -2,86 +2,53 @@
 
 from pathlib import Path
 
-from agent.biometrics.bundle import ModelBundle
 from agent.biometrics.passive import ATTACK_FROM
-from agent.evaluation.cache import cache_folder
 from agent.evaluation.faces import embed_files
 from agent.evaluation.pad import pad_curves, pad_lines, report_on_presentations
 from agent.evaluation.plots import draw_det, draw_histogram, draw_pad_det
 from agent.evaluation.presentations import score_presentations
 from agent.evaluation.report import heading, open_folder, verification_lines, write
+from agent.evaluation.run import Run
 from agent.evaluation.samples import read_pairs, read_pictures, read_presentations
 from agent.evaluation.verification import report_on_images, report_on_pairs
-from agent.evaluation.workers import Progress
 
 
-def evaluate_pairs(
-    bundle: ModelBundle,
-    folder: Path | None,
-    table: Path,
-    out: Path,
-    limit: int | None,
-    jobs: int,
-    cache: bool,
-    progress: Progress | None,
-    portrait: bool = False,
-) -> list[str]:
+def evaluate_pairs(table: Path, out: Path, run: Run, portrait: bool = False) -> list[str]:
     """Write the report on a list of pairs; the lines of report.md.
 
     With `portrait` the first picture of each pair is first made what a chip would hold of it.
     """
-    pairs = read_pairs(table, limit)
+    pairs = read_pairs(table, run.limit)
     open_folder(out)
-    kept = cache_folder() if cache else None
-    first = embed_files((pair.a for pair in pairs), folder, kept, jobs, progress, portrait)
-    second = embed_files((pair.b for pair in pairs), folder, kept, jobs, progress)
+    first = embed_files((pair.a for pair in pairs), run, portrait)
+    second = embed_files((pair.b for pair in pairs), run)
     sets, scores = report_on_pairs(pairs, first, second)
     lines = verification_lines(sets)
     draw_det(scores, out / "det.png")
     draw_histogram(scores, out / "histogram.png")
-    write(out, heading(bundle, "evaluate --pairs", table) | {"sets": sets}, lines)
+    write(out, heading(run.bundle(), "evaluate --pairs", table) | {"sets": sets}, lines)
     return lines
 
 
-def evaluate_images(
-    bundle: ModelBundle,
-    folder: Path | None,
-    table: Path,
-    out: Path,
-    limit: int | None,
-    jobs: int,
-    cache: bool,
-    progress: Progress | None,
-) -> list[str]:
+def evaluate_images(table: Path, out: Path, run: Run) -> list[str]:
     """Write the report on pictures of subjects, all against all; the lines of report.md."""
-    pictures = read_pictures(table, limit)
+    pictures = read_pictures(table, run.limit)
     open_folder(out)
-    found = embed_files((p.path for p in pictures), folder, cache_folder() if cache else None, jobs, progress)
-    report, scores = report_on_images(pictures, found)
+    report, scores = report_on_images(pictures, embed_files((picture.path for picture in pictures), run))
     lines = verification_lines({"all": report})
     draw_det({"all": scores}, out / "det.png")
     draw_histogram({"all": scores}, out / "histogram.png")
-    write(out, heading(bundle, "evaluate --images", table) | report | {"sets": {"all": report}}, lines)
+    write(out, heading(run.bundle(), "evaluate --images", table) | report | {"sets": {"all": report}}, lines)
     return lines
 
 
-def evaluate_presentations(
-    bundle: ModelBundle,
-    folder: Path | None,
-    table: Path,
-    out: Path,
-    threshold: float | None,
-    limit: int | None,
-    jobs: int,
-    cache: bool,
-    progress: Progress | None,
-) -> list[str]:
+def evaluate_presentations(table: Path, out: Path, run: Run, threshold: float | None = None) -> list[str]:
     """Write the report on live and attack presentations; the lines of report.md."""
-    presentations = read_presentations(table, limit)
+    presentations = read_presentations(table, run.limit)
     open_folder(out)
-    scores = score_presentations(presentations, folder, cache_folder() if cache else None, jobs, progress)
+    scores = score_presentations(presentations, run)
     report = report_on_presentations(scores, ATTACK_FROM if threshold is None else threshold)
     lines = pad_lines(report)
     draw_pad_det(pad_curves(scores), out / "det.png")
-    write(out, heading(bundle, "evaluate-pad", table) | report, lines)
+    write(out, heading(run.bundle(), "evaluate-pad", table) | report, lines)
     return lines

@@ -19,7 +19,8 @@ from agent.biometrics.manifest import Role
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.types import Image
 from agent.evaluation.cache import ResultCache, cache_key
-from agent.evaluation.workers import Item, Progress, map_items
+from agent.evaluation.run import Run, open_bundle
+from agent.evaluation.workers import Item, map_items
 
 #: What a worker answers for a picture without a template: the code of its failure after this byte.
 FAILED = b"\x00"
@@ -45,20 +46,13 @@ def embeddings_key(bundle: ModelBundle, as_portraits: bool = False) -> str:
 
 def embed_files(
     paths: Iterable[Path],
-    folder: Path | None,
-    cache_folder: Path | None,
-    jobs: int = 0,
-    progress: Progress | None = None,
+    run: Run,
     as_portraits: bool = False,
 ) -> Embeddings:
-    """Templates of all `paths` by the bundle in `folder` (None: the shipped one), on all cores.
-
-    `as_portraits` first makes of each picture what a chip would hold of it.
-    """
-    with ResultCache(embeddings_key(open_bundle(folder), as_portraits), cache_folder) as cache:
-        results = map_items(
-            ((path,) for path in paths), _embed, _prepare, (folder, as_portraits), cache, jobs, progress
-        )
+    """Templates of all `paths`; `as_portraits` first makes of each picture what a chip would hold of it."""
+    with ResultCache(embeddings_key(run.bundle(), as_portraits), run.cache) as cache:
+        items = ((path,) for path in paths)
+        results = map_items(items, _embed, _prepare, (run.folder, as_portraits), cache, run.jobs, run.progress)
     vectors, failures = {}, {}
     for (path,), result in results.items():
         if result is None:
@@ -68,11 +62,6 @@ def embed_files(
         else:
             vectors[path] = np.frombuffer(result[1:], np.float32)
     return Embeddings(vectors, failures)
-
-
-def open_bundle(folder: Path | None) -> ModelBundle:
-    """The bundle in `folder`, or the shipped one."""
-    return ModelBundle.shipped() if folder is None else ModelBundle.unsigned(folder)
 
 
 _pipeline: list[FacePipeline] = []

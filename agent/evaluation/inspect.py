@@ -12,7 +12,7 @@ from agent.biometrics.image import Picture
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.types import Face, Frame, FrameAnalysis, Image, PixelFormat, Template
 from agent.evaluation.errors import EvaluationError
-from agent.evaluation.faces import open_bundle
+from agent.evaluation.run import open_bundle
 
 
 def compare_files(a: Path, b: Path, fmr: float, bundle: Path | None) -> dict[str, Any]:

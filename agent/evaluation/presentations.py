@@ -17,9 +17,9 @@ from agent.biometrics.manifest import Role
 from agent.biometrics.passive import CROPS, clip_score
 from agent.biometrics.pipeline import FacePipeline
 from agent.evaluation.cache import ResultCache, cache_key
-from agent.evaluation.faces import open_bundle
+from agent.evaluation.run import Run, open_bundle
 from agent.evaluation.samples import Presentation
-from agent.evaluation.workers import Item, Progress, map_items
+from agent.evaluation.workers import Item, map_items
 
 VIDEO = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".flv"}
 #: Frames taken of a video, evenly over its length: neighbours say the same thing again.
@@ -40,22 +40,16 @@ class ClipScores:
     score: float | None
 
 
-def score_presentations(
-    presentations: Sequence[Presentation],
-    folder: Path | None,
-    cache_folder: Path | None,
-    jobs: int = 0,
-    progress: Progress | None = None,
-) -> list[ClipScores]:
-    """The scores of all clips by the bundle in `folder` (None: the shipped one), on all cores."""
+def score_presentations(presentations: Sequence[Presentation], run: Run) -> list[ClipScores]:
+    """The scores of all clips."""
     clips: dict[tuple[str, str, str], list[Path]] = {}
     for presentation in presentations:
         clips.setdefault((presentation.clip, presentation.label, presentation.subject), []).append(presentation.path)
     # Short pieces keep the cores and the bar busy; a clip is put together again below.
     pieces = {key: [tuple(paths[i : i + 8]) for i in range(0, len(paths), 8)] for key, paths in clips.items()}
     items = [piece for parts in pieces.values() for piece in parts]
-    with ResultCache(presentations_key(open_bundle(folder)), cache_folder) as cache:
-        results = map_items(items, _score, _prepare, (folder,), cache, jobs, progress, batch=1)
+    with ResultCache(presentations_key(run.bundle()), run.cache) as cache:
+        results = map_items(items, _score, _prepare, (run.folder,), cache, run.jobs, run.progress, batch=1)
     found = []
     for (clip, label, subject), parts in pieces.items():
         frames = [score for part in parts for score in _frames(results[part], part)]
