@@ -1,0 +1,72 @@
+"""What the package carries besides code: a unit whose sandbox holds, pages and completions of the program's own."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.cli.main import COMMANDS
+from agent.configuration.load import load
+from agent.failures import catalogue
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "systemd/renzheng.service"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_the_exposure_of_the_service_is_at_most_one_and_a_half() -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", UNIT],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
+def test_the_unit_is_watched_notified_and_never_gives_up() -> None:
+    lines = UNIT.read_text("utf-8").splitlines()
+    for wanted in ("Type=notify", "WatchdogSec=10s", "Restart=always", "StartLimitIntervalSec=0", "LimitCORE=0"):
+        assert wanted in lines
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("documents")
+    subprocess.run([sys.executable, ROOT / "packaging/documents.py", folder], check=True)
+    return folder
+
+
+def test_every_failure_is_in_the_manual(documents: Path) -> None:
+    text = (documents / "man/renzheng-failures.7").read_text("utf-8")
+    assert all(f".SS {failure.number} {failure.code}\n" in text for failure in catalogue().values())
+
+
+def test_every_command_has_its_page_and_none_breaks_man(documents: Path) -> None:
+    pages = {path.name for path in (documents / "man").iterdir()}
+    assert {"renzheng.1", *(f"renzheng-{name}.1" for name in COMMANDS)} <= pages
+    for page in (documents / "man").iterdir():
+        text = page.read_text("utf-8")
+        requests = {line.split()[0] for line in text.splitlines() if line.startswith(".")}
+        assert requests <= {".TH", ".SH", ".SS", ".TP", ".B", ".BR", ".I", ".PP"}, page.name
+
+
+def test_completion_asks_the_program_itself(documents: Path) -> None:
+    for name, shell in (("renzheng", "bash"), ("_renzheng", "zsh"), ("renzheng.fish", "fish")):
+        assert f"{shell}_complete" in (documents / "completion" / name).read_text("utf-8")
+
+
+def test_the_example_of_settings_is_one(tmp_path: Path) -> None:
+    example = tmp_path / "renzheng.toml"
+    shutil.copy(ROOT / "packaging/renzheng.toml.example", example)
+    assert load(example).readers[0].type == "pcsc"
+
+
+def test_the_package_names_the_pythons_that_the_project_supports() -> None:
+    control = (ROOT / "packaging/debian/control").read_text("utf-8")
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    lowest, above = re.findall(r"python3 \((?:>=|<<) ([\d.]+)\)", control)
+    assert f'requires-python = ">={lowest},<{above}"' in project
