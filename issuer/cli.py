@@ -4,6 +4,7 @@ import json
 import logging
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,25 @@ def code(folder: Path, terminal: str, hours: int, database: str) -> None:
     layout = Layout(folder)
     with store.opened(database or store.sqlite_url(layout.database)) as engine:
         click.echo(enrolment.new_code(layout, engine, terminal, hours * 3600))
+
+
+@main.command()
+@_FOLDER
+@click.argument("terminal")
+@click.argument("request", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--output", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@_DATABASE
+def sign(folder: Path, terminal: str, request: Path, output: Path, database: str) -> None:
+    """Enrol TERMINAL from the file that `renzheng provision --request` wrote, without a network or a code."""
+    layout = Layout(folder)
+    try:
+        body = json.loads(request.read_text("ascii"))
+        device, tls = body["device"].encode("ascii"), body["tls"].encode("ascii")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IssuerError(f"{request} was not written by `renzheng provision --request`") from error
+    with store.opened(database or store.sqlite_url(layout.database)) as engine:
+        output.write_text(json.dumps(enrolment.sign(layout, engine, terminal, device, tls)), "ascii")
+    click.echo(f"{output}: take it back to the terminal, `renzheng provision --accept`")
 
 
 @main.command("provisioning")
@@ -204,7 +224,12 @@ def show(folder: Path, database: str, as_json: bool) -> None:
     for row in found["newest"]:
         reasons = ", ".join(row["reasons"])
         table.add_row(
-            str(row["decided_at"]), row["terminal"], row["request_id"], row["relying_party"], row["outcome"], reasons
+            f"{datetime.fromtimestamp(row['decided_at'], UTC).astimezone():%Y-%m-%d %H:%M:%S}",
+            row["terminal"],
+            row["request_id"],
+            row["relying_party"],
+            row["outcome"],
+            reasons,
         )
     console = Console()
     console.print(table)

@@ -50,6 +50,20 @@ def enrol(layout: Layout, engine: Engine, secret: bytes, device: bytes, tls: byt
     terminal = store.use_code(engine, _digest(secret), int(time.time()))
     if terminal is None:
         raise IssuerError("the code is unknown, expired or used: ask for a new one")
+    return _admit(layout, engine, terminal, device_key, tls_key)
+
+
+def sign(layout: Layout, engine: Engine, terminal: str, device: bytes, tls: bytes) -> dict[str, str]:
+    """As `enrol`, for requests that a person has brought: the operator's word stands for the code.
+
+    Raises:
+        IssuerError: a request that does not hold, or a name that cannot be used.
+    """
+    pki.check_name(terminal)
+    return _admit(layout, engine, terminal, _key(device), _key(tls))
+
+
+def _admit(layout: Layout, engine: Engine, terminal: str, device_key: PublicKey, tls_key: PublicKey) -> dict[str, str]:
     ueid = store.ueid_of(engine, terminal)
     if ueid is None:
         ueid = pki.new_ueid()

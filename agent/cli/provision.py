@@ -14,9 +14,19 @@ _DEFAULT_HANDLE = 0x81010001
 
 
 @click.command()
-@click.option("--issuer", "url", required=True, help="https://host:port of `renzheng-issuer provisioning`.")
+@click.option("--issuer", "url", default="", help="https://host:port of `renzheng-issuer provisioning`.")
 @click.option("--code", default="", help="The one-time code that the issuer printed.")
 @click.option("--renew", is_flag=True, help="Renew the certificates of an enrolled terminal instead.")
+@click.option(
+    "--request",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Without a network: write what `renzheng-issuer sign` wants to FILE.",
+)
+@click.option(
+    "--accept",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Without a network: take the answer of `renzheng-issuer sign` from FILE.",
+)
 @click.option("--within", type=int, default=None, help="With --renew: only if a certificate expires in this many days.")
 @click.option(
     "--broker", "brokers", multiple=True, help="With --renew: mqtts://host:port that must let the new ones in."
@@ -45,6 +55,8 @@ def provision(
     url: str,
     code: str,
     renew: bool,
+    request: Path | None,
+    accept: Path | None,
     within: int | None,
     brokers: tuple[str, ...],
     folder: Path,
@@ -62,6 +74,7 @@ def provision(
     At the issuer:     renzheng-issuer code FOLDER lobby-1
     At the terminal:   renzheng provision --issuer https://issuer:8443 --code ABCD-...
     Before expiry:     renzheng provision --issuer https://issuer:8443 --renew --broker mqtts://broker:8883
+    By hand:           renzheng provision --request FILE; renzheng-issuer sign ...; renzheng provision --accept ANSWER
 
     The evidence key is made here (or found, after an attempt that failed) and never leaves; the issuer gets requests
     that prove its possession. Renewed certificates take the place of the old ones only after a broker let them in.
@@ -75,6 +88,11 @@ def provision(
         signer = _on_token(module, token, label, pin_file, make=not renew)
     else:
         signer = _in_file(folder, "EdDSA" if key == "eddsa-file" else "ES256")
+    if request is not None or accept is not None:
+        _by_hand(folder, signer, request, accept)
+        return
+    if not url:
+        raise click.UsageError("--issuer is missing: https://host:port of `renzheng-issuer provisioning`")
     if renew:
         _renew(url, folder, signer, brokers, within)
     elif not code:
@@ -90,6 +108,17 @@ def _enrol(url: str, code: str, folder: Path, signer: Signer) -> None:
     click.echo(f"this terminal is {terminal}; keys, certificates and anchors are in {folder}")
 
 
+def _by_hand(folder: Path, signer: Signer, request: Path | None, accept: Path | None) -> None:
+    from agent.trust import enrolment
+
+    if request is not None:
+        request.write_bytes(enrolment.request_by_hand(folder, signer))
+        click.echo(f"{request}: take it to `renzheng-issuer sign`")
+    if accept is not None:
+        terminal = enrolment.accept(accept.read_bytes(), folder, signer)
+        click.echo(f"this terminal is {terminal}; keys, certificates and anchors are in {folder}")
+
+
 def _renew(url: str, folder: Path, signer: Signer, brokers: tuple[str, ...], within: int | None) -> None:
     from agent.trust import enrolment
 
@@ -102,7 +131,9 @@ def _renew(url: str, folder: Path, signer: Signer, brokers: tuple[str, ...], wit
     enrolment.renew(url, folder, signer)
     asyncio.run(_connect_once(folder, brokers))
     enrolment.promote(folder)
-    click.echo("the broker let the new certificates in; they are in force from the terminal's next connection")
+    click.echo(
+        "the broker let the new certificates in: TLS uses them from its next connection, evidence from the next start"
+    )
 
 
 async def _connect_once(folder: Path, brokers: tuple[str, ...]) -> None:
@@ -117,9 +148,7 @@ async def _connect_once(folder: Path, brokers: tuple[str, ...]) -> None:
 
     # The issuer's name rules the client id, so a running agent is cut off for a moment and comes back by itself.
     files = (folder / (name + NEW) for name in (identity.TLS_CHAIN, identity.TLS_KEY))
-    link = MqttLink(
-        client_id="", brokers=brokers, tls=Tls(folder / identity.TRUST / "broker-ca.pem", *files), session_expiry=0
-    )
+    link = MqttLink(client_id="", brokers=brokers, tls=Tls(folder / identity.TRUST / "broker-ca.pem", *files))
     link.start()
     try:
         await link.wait_connected(5.0)

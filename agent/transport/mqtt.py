@@ -7,7 +7,6 @@ resumes its session, subscribes again on every connection, and publishes a retai
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections.abc import Callable, Sequence
 
 from agent.transport import backoff
@@ -76,9 +75,9 @@ class MqttLink:
         Raises:
             TransportError: `broker.credentials`; the TLS files cannot be used, no attempt would mend that.
         """
-        context = self._tls.context()
+        self._tls.context()
         if self._supervisor is None:
-            self._supervisor = asyncio.get_running_loop().create_task(self._supervise(context))
+            self._supervisor = asyncio.get_running_loop().create_task(self._supervise())
 
     async def stop(self) -> None:
         """Say goodbye (the status becomes offline, the session ends) and stop."""
@@ -144,7 +143,7 @@ class MqttLink:
 
     # ---- one connection after another ----
 
-    async def _supervise(self, context: ssl.SSLContext) -> None:
+    async def _supervise(self) -> None:
         waits = backoff.delays()
         turn = hops = 0
         redirect: Redirect | None = None
@@ -153,7 +152,7 @@ class MqttLink:
             turn += 1
             connection = self._new_connection()
             try:
-                end = await self._live(connection, *where, context)
+                end = await self._live(connection, *where)
                 # Two machines with one identity throw each other out for ever: there the waits go on growing.
                 if end.code != "broker.taken_over":
                     waits, turn = backoff.delays(), 0
@@ -185,10 +184,11 @@ class MqttLink:
             on_message=self._arrived,
         )
 
-    async def _live(self, connection: Connection, host: str, port: int, context: ssl.SSLContext) -> TransportError:
+    async def _live(self, connection: Connection, host: str, port: int) -> TransportError:
         """Connect, subscribe, stay until the connection ends, and say why. Raises when it never stood."""
         try:
-            await connection.open(host, port, context)
+            # Read anew each time: the files may have been renewed.
+            await connection.open(host, port, self._tls.context())
             # A resumed session keeps the subscriptions of the software that made it; ours may be newer. Asking again
             # costs one packet and brings the retained messages that changed while we were away.
             await connection.subscribe({name: qos for name, (_, qos) in self._handlers.items()})

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from agent.trust import anchors, file_key, identity
@@ -25,7 +26,8 @@ from agent.trust.errors import TrustError
 from agent.trust.identity import DEVICE_CHAIN, TLS_CHAIN, TLS_KEY, TRUST
 from agent.trust.request import certification_request
 from agent.wire import cose, enrolment
-from agent.wire.keys import Signer
+from agent.wire.errors import WireError
+from agent.wire.keys import Signer, thumbprint
 
 _TIMEOUT = 20.0
 _ANSWER_LIMIT = 256 * 1024
@@ -63,19 +65,41 @@ def enrol(url: str, code: Code, folder: Path, signer: Signer) -> str:
     Raises:
         TrustError: `provision.unreachable`, `provision.pin` (another server), `provision.refused`, `trust.key`.
     """
-    tls = _tls_signer(folder / TLS_KEY)
-    answer = _ask(
-        url,
-        enrolment.ENROL_PATH,
-        {
-            "secret": code.secret.hex(),
-            "device": certification_request(signer, "terminal").decode(),
-            "tls": certification_request(tls, "terminal").decode(),
-        },
-        code.pin,
-    )
+    requests = _requests(folder, signer)
+    answer = _ask(url, enrolment.ENROL_PATH, {"secret": code.secret.hex(), **requests}, code.pin)
     _write(folder, answer, suffix="")
     return identity.load(folder, signer).terminal
+
+
+def request_by_hand(folder: Path, signer: Signer) -> bytes:
+    """What a person carries to `renzheng-issuer sign`: the two certification requests, as JSON."""
+    return json.dumps(_requests(folder, signer)).encode("ascii")
+
+
+def accept(answer: bytes, folder: Path, signer: Signer) -> str:
+    """Take the answer that a person brought back, and fill `folder`; the terminal's id.
+
+    Whoever hands over this file decides whom the terminal will believe.
+
+    Raises:
+        TrustError: `provision.refused` (not an answer), `trust.certificate` (for another key).
+    """
+    try:
+        files = _answer(http.client.OK, answer)
+        certificate = x509.load_pem_x509_certificate(files[DEVICE_CHAIN].encode("ascii"))
+        mine = thumbprint(certificate.public_key()) == thumbprint(signer.public_key)
+    except (TrustError, WireError, KeyError, ValueError) as error:
+        raise TrustError("provision.refused", "the file is not an answer of `renzheng-issuer sign`") from error
+    if not mine:
+        raise TrustError("trust.certificate", "the answer is for another terminal's key; nothing was changed")
+    _write(folder, files, suffix="")
+    return identity.load(folder, signer).terminal
+
+
+def _requests(folder: Path, signer: Signer) -> dict[str, str]:
+    tls = _tls_signer(folder / TLS_KEY)
+    keys = {"device": signer, "tls": tls}
+    return {name: certification_request(key, "terminal").decode("ascii") for name, key in keys.items()}
 
 
 def renew(url: str, folder: Path, signer: Signer) -> None:

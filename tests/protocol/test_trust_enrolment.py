@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import json
 import subprocess
 import sys
 import time
@@ -154,6 +155,44 @@ def test_renewed_certificates_count_only_after_they_connected(deployment: Stack,
             return (await lobby.verify(evidence())).accepted
 
     assert asyncio.run(verified())
+
+
+def test_a_terminal_without_a_network_enrols_by_hand(deployment: Stack, tmp_path: Path) -> None:
+    at_terminal = [
+        sys.executable,
+        "-c",
+        "from agent.cli.main import main; main()",
+        "provision",
+        "--folder",
+        str(tmp_path / "id"),
+    ]
+    at_office = [sys.executable, "-m", "issuer.cli", "sign", str(deployment.root), "by-hand", str(tmp_path / "request")]
+    subprocess.run([*at_terminal, "--request", str(tmp_path / "request")], check=True, capture_output=True)
+    subprocess.run([*at_office, "-o", str(tmp_path / "answer")], check=True, capture_output=True)
+    subprocess.run([*at_terminal, "--accept", str(tmp_path / "answer")], check=True, capture_output=True)
+
+    async def verified() -> bool:
+        async with terminal(tmp_path / "id", deployment.url) as lobby:
+            return (await lobby.verify(evidence())).accepted
+
+    assert asyncio.run(verified())
+
+
+def test_an_answer_for_another_terminal_is_not_taken(deployment: Stack, tmp_path: Path) -> None:
+    signers = {}
+    for name in ("mine", "theirs"):
+        (tmp_path / name).mkdir()
+        signers[name] = file_key.create(tmp_path / name / "device.key")
+    asked = json.loads(enrolment.request_by_hand(tmp_path / "theirs", signers["theirs"]))
+    with store.opened(store.sqlite_url(deployment.layout.database)) as engine:
+        answer = at_issuer.sign(deployment.layout, engine, "theirs", asked["device"].encode(), asked["tls"].encode())
+    with pytest.raises(TrustError) as failed:
+        enrolment.accept(json.dumps(answer).encode(), tmp_path / "mine", signers["mine"])
+    assert failed.value.code == "trust.certificate"
+    assert not (tmp_path / "mine" / "device.pem").exists()
+    with pytest.raises(TrustError) as failed:
+        enrolment.accept(b"nonsense", tmp_path / "mine", signers["mine"])
+    assert failed.value.code == "provision.refused"
 
 
 def test_a_revoked_terminal_cannot_renew(deployment: Stack, url: str, tmp_path: Path) -> None:
