@@ -4,6 +4,8 @@ import json
 import logging
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.engine import Engine
 
 from agent.wire.evidence import EvidenceRecord
 from issuer import broker as broker_module
@@ -25,6 +28,14 @@ from issuer.service import Issuer
 _FOLDER = click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 _DATABASE = click.option("--database", default="", help="SQLAlchemy URL; the default is FOLDER/issuer.db (SQLite).")
 _JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
+
+
+@contextmanager
+def _opened(folder: Path, database: str) -> Iterator[Engine]:
+    """The database of the issuer in `folder`; a folder without one is told, not filled."""
+    policy.load(Layout(folder).policy)
+    with store.opened(database or store.sqlite_url(Layout(folder).database)) as engine:
+        yield engine
 
 
 class _Commands(click.Group):
@@ -94,7 +105,7 @@ def enroll(folder: Path, terminal: str, database: str) -> None:
 def code(folder: Path, terminal: str, hours: int, database: str) -> None:
     """Print a one-time code with which a machine becomes TERMINAL: `renzheng provision --code`."""
     layout = Layout(folder)
-    with store.opened(database or store.sqlite_url(layout.database)) as engine:
+    with _opened(folder, database) as engine:
         click.echo(enrolment.new_code(layout, engine, terminal, hours * 3600))
 
 
@@ -112,7 +123,7 @@ def sign(folder: Path, terminal: str, request: Path, output: Path, database: str
         device, tls = body["device"].encode("ascii"), body["tls"].encode("ascii")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IssuerError(f"{request} was not written by `renzheng provision --request`") from error
-    with store.opened(database or store.sqlite_url(layout.database)) as engine:
+    with _opened(folder, database) as engine:
         output.write_text(json.dumps(enrolment.sign(layout, engine, terminal, device, tls)), "ascii")
     click.echo(f"{output}: take it back to the terminal, `renzheng provision --accept`")
 
@@ -129,7 +140,7 @@ def serve_provisioning(folder: Path, port: int, host: str, database: str) -> Non
     from issuer import provisioning
 
     layout = Layout(folder)
-    with store.opened(database or store.sqlite_url(layout.database)) as engine:
+    with _opened(folder, database) as engine:
         app = provisioning.application(layout, engine)
         web.run_app(app, host=host, port=port, ssl_context=provisioning.tls_context(layout), print=None)
 
@@ -152,7 +163,7 @@ def worker(folder: Path, name: str) -> None:
 @_DATABASE
 def revoke(folder: Path, terminal: str, database: str) -> None:
     """Refuse TERMINAL from its next request on."""
-    with store.opened(database or store.sqlite_url(Layout(folder).database)) as engine:
+    with _opened(folder, database) as engine:
         if not store.revoke(engine, terminal):
             raise IssuerError(f"{terminal} is not enrolled")
     click.echo(f"{terminal} is revoked")
@@ -169,7 +180,7 @@ def broker_config(folder: Path, port: int, user: str, no_persistence: bool, dyna
     """Write a Mosquitto configuration: loopback only, mutual TLS, each terminal on its own topics."""
     terminals = None
     if dynamic:
-        with store.opened(database or store.sqlite_url(Layout(folder).database)) as engine:
+        with _opened(folder, database) as engine:
             terminals = store.terminals(engine)
     click.echo(broker_module.config(folder, port, user=user, persistence=not no_persistence, dynamic=terminals))
 
@@ -200,7 +211,7 @@ def run(folder: Path, broker: str, worker: str, database: str, as_json: bool) ->
 @_DATABASE
 def evidence(folder: Path, request_id: str, output: Path, database: str) -> None:
     """Write the signed record of REQUEST_ID (hex), for `renzheng evidence verify`. Nothing of the holder is in it."""
-    with store.opened(database or store.sqlite_url(Layout(folder).database)) as engine:
+    with _opened(folder, database) as engine:
         found = store.find_record(engine, request_id)
     if found is None:
         raise IssuerError(f"no decision on request {request_id}: `renzheng-issuer show {folder}` lists the newest")
@@ -215,7 +226,7 @@ def evidence(folder: Path, request_id: str, output: Path, database: str) -> None
 @_JSON
 def show(folder: Path, database: str, as_json: bool) -> None:
     """Print counts and the newest decisions (codes and times, nothing of the holder)."""
-    with store.opened(database or store.sqlite_url(Layout(folder).database)) as engine:
+    with _opened(folder, database) as engine:
         found = {**store.summary(engine), "events": EventStore(engine).counts()}
     if as_json:
         click.echo(json.dumps(found))
