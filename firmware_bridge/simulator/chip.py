@@ -50,6 +50,8 @@ class PassportChip:
             command = decode(apdu)
         except DocumentError:
             return _word(status.WRONG_LENGTH)
+        if command.cla & 0x80:
+            return _word(status.CLASS_UNSUPPORTED)
         if command.ins == 0xC0 and not command.cla & 0x0C:
             return self._more(command)
         if command.cla & 0x0C == 0x0C:
