@@ -48,7 +48,10 @@ class FacePipeline:
         self._mesh = MeshFinder(self.bundle)
         self._embed = Embedder(self.bundle)
         self._passive: PassiveNetwork | None = None
-        thresholds = (site or SiteManifest()).thresholds(self.bundle)
+        calibrated = site or SiteManifest()
+        #: The passive score from which this site's camera raises the demand; None where nobody calibrated it.
+        self.passive_limit = calibrated.passive_limit(self.bundle)
+        thresholds = calibrated.thresholds(self.bundle)
         self._threshold = None if target_fmr is None else threshold_for(thresholds, target_fmr)
 
     def analyse(self, frame: Frame) -> FrameAnalysis:

@@ -55,6 +55,18 @@ class SiteManifest(Section):
             check_signature(content, path.with_name(path.name + ".sig"), trusted_keys)
         return parse_toml(cls, content, path.name)
 
+    def passive_limit(self, bundle: ModelBundle) -> float | None:
+        """The passive score from which this camera's frames raise the demand; None where it was not calibrated.
+
+        Raises:
+            ModelError: `model.manifest`, the camera was calibrated with another model.
+        """
+        if self.camera is None:
+            return None
+        if self.camera.model != bundle.entry(Role.PASSIVE).sha256:
+            raise ModelError("model.manifest", "the site's camera was calibrated with another passive model")
+        return self.camera.passive_threshold
+
     def thresholds(self, bundle: ModelBundle) -> tuple[Threshold, ...]:
         """The thresholds to compare with: the site's, or the bundle's where the site calibrated none.
 

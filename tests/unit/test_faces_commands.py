@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agent.biometrics.bundle import ModelBundle
-from agent.biometrics.errors import FaceError
+from agent.biometrics.errors import FaceError, ModelError
 from agent.biometrics.manifest import Role
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.site import SiteManifest
@@ -104,6 +104,18 @@ def test_a_calibrated_threshold_is_used_by_the_pipeline(pictures: Path) -> None:
     assert compared.match
 
 
+def test_a_site_that_was_measured_with_another_model_is_refused(pictures: Path) -> None:
+    site = pictures / "site.toml"
+    call("calibrate", "--images", pictures / "images.csv", "--fmr", 0.1, "--site", site, "--jobs", 1)
+    model = ModelBundle.shipped().entry(Role.EMBED).sha256
+    site.write_text(site.read_text("utf-8").replace(model, "0" * 64), "utf-8")
+    with pytest.raises(ModelError, match="another embedding model"):
+        FacePipeline(target_fmr=0.1, site=SiteManifest.load(site))
+    with pytest.raises(ModelError) as caught:
+        SiteManifest.load(site, trusted_keys=[])
+    assert caught.value.code == "model.signature"
+
+
 def test_too_few_pictures_for_a_rate_are_refused(pictures: Path) -> None:
     with pytest.raises(EvaluationError, match="16 impostor pairs") as caught:
         call(
@@ -185,6 +197,7 @@ def test_a_camera_is_calibrated_on_living_frames(tmp_path: Path, monkeypatch: py
     camera = SiteManifest.load(site).camera
     assert camera is not None
     assert camera.frames == 4
+    assert FacePipeline(site=SiteManifest.load(site)).passive_limit == camera.passive_threshold
     assert 0 <= camera.passive_threshold <= 1
     (folder / "3.png").unlink()
     with pytest.raises(EvaluationError, match="3 good frames"):
