@@ -97,16 +97,24 @@ def parse(text: str, *, today: date) -> Mrz:
     return _td1(lines, today) if width == 30 else _td2_td3(lines, today)
 
 
+def _long_number(number: str, digit: str, optional: str) -> tuple[str, str]:
+    """The document number, checked, and what it leaves of the optional field.
+
+    A number over nine characters goes on in the optional field, with its check digit (Doc 9303-5, 4.2.2).
+    """
+    if digit == "<" and optional.strip("<"):
+        tail = optional.split("<", 1)[0]
+        number, digit, optional = number + tail[:-1], tail[-1:], optional[len(tail) :]
+    _require(number, digit, "document number")
+    return number, optional
+
+
 def _td1(lines: list[str], today: date) -> Mrz:
     first, second, third = lines
     number, digit, optional = first[5:14], first[14], first[15:30]
     whole = first[5:30] + second[:7] + second[8:15] + second[18:29]
     _require(whole, second[29], "whole zone")
-    if digit == "<" and optional.strip("<"):
-        # A number over nine characters goes on in the optional field, with its check digit (Doc 9303-5, 4.2.2).
-        rest = optional.split("<", 1)[0]
-        number, digit, optional = number + rest[:-1], rest[-1:], optional[len(rest) :]
-    _require(number, digit, "document number")
+    number, optional = _long_number(number, digit, optional)
     return _assemble(
         code=first[:2],
         state=first[2:5],
@@ -127,14 +135,12 @@ def _td2_td3(lines: list[str], today: date) -> Mrz:
     passport = len(second) == 44
     optional = second[28:42] if passport else second[28:35]
     if passport:
+        _require(number, digit, "document number")
         _require(optional, second[42], "personal number")
         _require(second[:10] + second[13:20] + second[21:43], second[43], "whole zone")
     else:
         _require(second[:10] + second[13:20] + second[21:35], second[35], "whole zone")
-        if digit == "<" and optional.strip("<"):
-            rest = optional.split("<", 1)[0]
-            number, digit, optional = number + rest[:-1], rest[-1:], optional[len(rest) :]
-    _require(number, digit, "document number")
+        number, optional = _long_number(number, digit, optional)
     return _assemble(
         code=first[:2],
         state=first[2:5],

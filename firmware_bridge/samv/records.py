@@ -7,7 +7,7 @@ J and the whole of Y rest on one source each.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from firmware_bridge.document import DocumentKind
@@ -106,37 +106,35 @@ def is_citizen_number(number: str) -> bool:
     )
 
 
-def _resident(text: _Text) -> CardText:
+def _common(text: _Text, kind: DocumentKind) -> CardText:
+    """The fields that the resident card's layout shares with the permits made after it."""
     until, unlimited = text.until(204)
     return CardText(
-        kind=DocumentKind.RESIDENT_CARD,
+        kind=kind,
         name=text(0, 30),
         sex=_SEX.get(text(30, 2), ""),
-        ethnicity=_ethnicity(text(32, 4)),
         birth_date=text.day(36),
-        address=text(52, 70),
         number=text(122, 36),
         authority=text(158, 30),
         valid_from=text.day(188),
         valid_until=until,
         unlimited=unlimited,
+    )
+
+
+def _resident(text: _Text) -> CardText:
+    return replace(
+        _common(text, DocumentKind.RESIDENT_CARD),
+        ethnicity=_ethnicity(text(32, 4)),
+        address=text(52, 70),
         nationality="CHN",
     )
 
 
 def _permit(text: _Text) -> CardText:
-    until, unlimited = text.until(204)
-    return CardText(
-        kind=DocumentKind.HMT_RESIDENCE_PERMIT,
-        name=text(0, 30),
-        sex=_SEX.get(text(30, 2), ""),
-        birth_date=text.day(36),
+    return replace(
+        _common(text, DocumentKind.HMT_RESIDENCE_PERMIT),
         address=text(52, 70),
-        number=text(122, 36),
-        authority=text(158, 30),
-        valid_from=text.day(188),
-        valid_until=until,
-        unlimited=unlimited,
         pass_number=text(220, 18),
         issue_count=text(238, 4),
     )
@@ -161,19 +159,10 @@ def _foreigner_2017(text: _Text) -> CardText:
 
 
 def _foreigner_2023(text: _Text) -> CardText:
-    until, unlimited = text.until(204)
-    return CardText(
-        kind=DocumentKind.FOREIGN_PERMANENT_RESIDENT,
-        name=text(0, 30),
-        sex=_SEX.get(text(30, 2), ""),
+    return replace(
+        _common(text, DocumentKind.FOREIGN_PERMANENT_RESIDENT),
         issue_count=text(32, 4),
-        birth_date=text.day(36),
         english_name=(text(52, 70) + text(220, 22)).strip(),
-        number=text(122, 36),
-        authority=text(158, 30),
-        valid_from=text.day(188),
-        valid_until=until,
-        unlimited=unlimited,
         nationality=text(242, 6),
     )
 
