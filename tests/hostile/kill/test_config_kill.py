@@ -20,7 +20,7 @@ from tests.unit.config_world import ConfigWorld
 #: A fork is quick, and safe here: this test has neither threads nor a loop of its own.
 _SPAWN = multiprocessing.get_context("fork")
 #: So many of the calls of a whole change, evenly spread; `make test-kill` asks for all of them.
-POINTS = int(os.environ.get("RENZHENG_CONFIG_POINTS", "80"))
+POINTS = int(os.environ.get("RENZHENG_CONFIG_POINTS", "40"))
 
 
 async def _nothing(_revision: Revision | None = None) -> None:
