@@ -72,6 +72,14 @@ class _Folder:
         return cls.path
 
 
+def reserve() -> None:
+    """Lead this process's PC/SC calls to the place where its stacks will be, before any other call settles it.
+
+    Until a stack runs there, a call finds no service; the machine's own pcscd is not reached any more.
+    """
+    os.environ[SOCKET_VARIABLE] = str(_Folder.get() / "pcscd.comm")
+
+
 class CardStack:
     """pcscd with `SLOTS` virtual readers, for as long as the `with` block lasts.
 
