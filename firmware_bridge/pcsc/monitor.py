@@ -43,7 +43,7 @@ class Monitor:
             try:
                 self._watch(deadline)
             except BridgeError:
-                self._drop()
+                self._drop(deadline)
             if not self._pending and time.monotonic() >= deadline:
                 return None
         return None
@@ -103,15 +103,14 @@ class Monitor:
             self._gone_told = True
             self._pending.append(EventKind.GONE)
 
-    def _drop(self) -> None:
+    def _drop(self, deadline: float) -> None:
         """The service is away: forget its context and wait before asking again."""
         self.release()
         self.reader = None
         told = self._gone_told
         self._lost()
         if told:
-            self._closed.wait(self._backoff)
-            self._backoff = min(self._backoff * 2, MAX_BACKOFF)
+            self._pause(deadline)
 
     def _pause(self, deadline: float) -> None:
         self._closed.wait(max(0.0, min(self._backoff, deadline - time.monotonic())))

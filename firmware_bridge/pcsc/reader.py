@@ -18,6 +18,7 @@ from firmware_bridge.reader import ReaderEvent, ReadRequest
 #: Seconds that one command may take: chips delay their answer after wrong keys, drivers give up at about five.
 SILENCE = 6.0
 _CONNECT = 3.0
+_RELEASE = 1.0
 
 
 class PcscReader:
@@ -108,7 +109,7 @@ class PcscReader:
             )
         finally:
             # A stuck worker lets the card go when its last call comes back at last.
-            worker.finish(session.release, timeout=_CONNECT)
+            worker.finish(session.release, timeout=_RELEASE)
 
 
 class _ExtendedRefusedError(ReaderError):

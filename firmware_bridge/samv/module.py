@@ -19,6 +19,8 @@ _FIND, _SELECT = b"\x20\x01", b"\x20\x02"
 _READ, _READ_FINGERPRINT, _READ_ADDRESS = b"\x30\x01", b"\x30\x10", b"\x30\x03"
 #: Seconds for an answer; the vendors' own limits are 0.1, 2 and 3, a byte at 9600 baud takes another millisecond.
 _QUICK, _READING, _FINGERPRINT = 0.5, 3.0, 6.0
+#: Seconds for a status at each rate while the right one is looked for.
+_PROBE = 0.2
 _TRIES = 2
 _LENGTHS = 4
 _ADDRESS_BYTES = 70
@@ -102,9 +104,11 @@ class SamvModule:
             raise ReaderError(Code.READER_PROTOCOL, f"a module number of {len(reply.data)} bytes")
         return format_sam_id(reply.data)
 
-    def status(self) -> None:
+    def status(self, timeout: float = _QUICK) -> None:
         """Raise what is wrong with the module, if anything."""
-        self._demand(_STATUS)
+        reply = self._transact(_STATUS, timeout)
+        if reply.sw3 != status.DONE:
+            raise status.failure(reply)
 
     def reset(self) -> None:
         """Restart the security module."""
@@ -180,7 +184,7 @@ def detect_baud(line: Line, set_baud: Callable[[int], None], configured: int) ->
     for rate in (configured, *(rate for rate in BAUD_RATES if rate != configured)):
         set_baud(rate)
         try:
-            module.status()
+            module.status(_PROBE)
         except ReaderError as error:
             if error.code not in {Code.READER_PROTOCOL, Code.READER_GONE}:
                 raise
