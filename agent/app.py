@@ -156,6 +156,7 @@ async def running(
         ]
         for name, life in lives:
             stack.push_async_callback(_end, _begin(name, life, watchdog.fail))
+        await asyncio.sleep(0)  # every loop takes its first look, so that READY brings a true status
         events.emit(events.STARTED, version=__version__)
         notifier.ready(states.summary())
         stack.callback(notifier.stopping)

@@ -34,7 +34,7 @@ UNUSED = (
     "numpy/**/tests", "numpy/_core/include", "numpy/_core/lib", "numpy/f2py", "psutil/tests",
     "numpy/distutils", "ai_edge_litert/aot", "ai_edge_litert/tools", "ai_edge_litert/vendors",
     "ai_edge_litert/libLiteRtWebGpuAccelerator.so", "cv2/qt", "cv2/data", "**/*.pyi", "**/*.pxd", "**/*.c", "**/*.h",
-    "bin", "smartcard/wx", ".lock", "CACHEDIR.TAG",
+    "**/*.a", "bin", "smartcard/wx", ".lock", "CACHEDIR.TAG",
 )  # fmt: skip
 
 

@@ -180,6 +180,7 @@ def test_a_clock_that_is_wrong_at_boot(terminal: Machine, site: Site, page: Faul
     terminal.shell("systemctl daemon-reload")
 
     def right() -> None:
+        until(lambda: terminal.show("ActiveState") == "active", 30)
         assert site.verify(terminal) == {"result": "failed", "code": "broker.certificate_time"}
         drop_in.unlink()
         terminal.shell("systemctl daemon-reload && systemctl restart renzheng")
