@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from agent import __version__
 from agent.biometrics.bundle import ModelBundle
 from agent.biometrics.camera.source import FrameSource
+from agent.biometrics.camera.watch import WatchedSource
 from agent.biometrics.liveness.challenge import Challenge, draw
 from agent.biometrics.liveness.policy import POLICIES
 from agent.biometrics.pipeline import FacePipeline
+from agent.biometrics.site import SiteManifest
 from agent.configuration.schema import (
     CameraSettings,
     Faces,
@@ -101,11 +103,11 @@ def frame_source(settings: CameraSettings) -> FrameSource:
         case Picamera2Settings():
             from agent.biometrics.camera.picamera import PicameraSource
 
-            return PicameraSource(settings.index, settings.width, settings.height)
+            return WatchedSource(PicameraSource(settings.index, settings.width, settings.height))
         case V4l2Settings():
             from agent.biometrics.camera.v4l2 import V4l2Source
 
-            return V4l2Source(settings.device, settings.width, settings.height)
+            return WatchedSource(V4l2Source(settings.device, settings.width, settings.height))
         case ReplaySettings():
             from agent.biometrics.camera.replay import ReplaySource
 
@@ -128,8 +130,13 @@ def simulated_camera(settings: SimulatedSettings) -> "SimulatedCamera":
 
 
 def face_pipeline(settings: Faces) -> FacePipeline:
-    """Load the models."""
-    return FacePipeline(model_bundle(settings), settings.target_fmr)
+    """Load the models, with what was calibrated at this site.
+
+    Raises:
+        RenzhengError: as `model_bundle`, for the site file too.
+    """
+    site = None if settings.site is None else SiteManifest.load(settings.site, [_authority(settings)])
+    return FacePipeline(model_bundle(settings), settings.target_fmr, site=site)
 
 
 def model_bundle(settings: Faces) -> ModelBundle:
@@ -140,13 +147,16 @@ def model_bundle(settings: Faces) -> ModelBundle:
     """
     if settings.models is None:
         return ModelBundle.shipped()
+    return ModelBundle.signed(settings.models, [_authority(settings)])
+
+
+def _authority(settings: Faces) -> bytes:
     if settings.model_authority is None:
-        raise RenzhengError("settings.invalid", "faces.models needs faces.model_authority: unsigned models are not run")
+        raise RenzhengError("settings.invalid", "faces.models and faces.site need faces.model_authority")
     try:
-        authority = settings.model_authority.read_bytes()
+        return settings.model_authority.read_bytes()
     except OSError as error:
         raise RenzhengError("settings.invalid", f"{settings.model_authority}: {error.strerror}") from error
-    return ModelBundle.signed(settings.models, [authority])
 
 
 def model_digests(bundle: ModelBundle) -> Mapping[str, str]:

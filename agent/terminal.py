@@ -77,7 +77,8 @@ class Terminal:
     async def _next(self) -> Reader | None:
         self._beat("flow")
         try:
-            return await asyncio.wait_for(self._presented.get(), 1.0)
+            async with asyncio.timeout(1.0):
+                return await self._presented.get()
         except TimeoutError:
             return None
 

@@ -5,6 +5,7 @@ The order of things: look at the terminal (the first templates are made), turn a
 """
 
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from agent.biometrics.liveness.challenge import Challenge
 from agent.biometrics.liveness.fuse import fuse_parts
@@ -33,8 +34,9 @@ from agent.biometrics.types import (
 _TURNED = frozenset({Guidance.LOOK_HERE, Guidance.UNCOVER, Guidance.HOLD_STILL, Guidance.CENTRE})
 #: Phases in which nothing is mended: the eyes of a turned head are nearer to each other, its cheek is darker.
 _TURNING = frozenset({Phase.ASK, Phase.HOLD, Phase.BACK})
-#: Shares of the asked angle at which a turning head is compared on its way, before it is where it was asked to be.
-_ON_THE_WAY = ((0.35, 0.6), (0.6, 0.95))
+#: Shares of the asked angle at which a turning head is compared on its way out, and on its way back. Further round than
+#: that a face has less and less in common with itself.
+_OUT, _BACK = ((0.35, 0.6), (0.6, 0.95), (0.95, 1.3)), ((0.35, 0.95),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class FaceSession:
         self._stream = StreamWatch("camera" in policy.required)
         self._parallax = Parallax("parallax" in policy.required)
         self._points: PointTrack | None = None
-        self._shape: TurnShape | None = None
+        #: The shapes of the present turn, each with how far it is from the angle that is asked for.
+        self._shapes: list[tuple[float, TurnShape]] = []
         self._show = LightShow(challenge.colours, policy.slot, "light" in policy.required)
         self._passive: float | None = None
         self._baseline = baseline
@@ -176,14 +179,15 @@ class FaceSession:
         track = self._track.follow(face.box, frame.timestamp)
         look = Look(frame.timestamp, face.pose.yaw, face.pose.pitch, track, clear=clear)
         grey = self._follow_points(frame, look)
-        if self._shape is not None and self._shape.lead >= LEAD:
+        if self._shapes and self._shapes[-1][1].lead >= LEAD:
             look = replace(look, deep=True)
         before, done = self._gate.phase, len(self._gate.done)
         self._gate.see(look)
         if before is Phase.AHEAD and self._gate.phase is Phase.ASK:
             self._points = PointTrack(grey_of(frame) if grey is None else grey, face)
-        elif before is Phase.ASK and self._gate.phase is Phase.HOLD and self._shape is not None:
-            self._parallax.turns[done:] = [self._shape]
+        elif before is Phase.ASK and self._gate.phase is Phase.HOLD and self._shapes:
+            # Nearest to the angle that was asked for: further round, points are lost.
+            self._parallax.turns[done:] = [min(self._shapes, key=itemgetter(0))[1]]
         if clear:
             self._compare(frame, analysis, look)
         if self._person.broken:
@@ -191,15 +195,16 @@ class FaceSession:
 
     def _follow_points(self, frame: Frame, look: Look) -> Image | None:
         """Follow the points of a turn that is asked for; the grey picture if one was made."""
-        self._shape = None
         gate = self._gate
         if self._points is None or gate.phase not in (Phase.ASK, Phase.HOLD):
             self._points = None
+            self._shapes.clear()
             return None
         grey = grey_of(frame)
         self._points.follow(grey)
-        if gate.phase is Phase.ASK and gate.angle(gate.guidance, look) >= DEEP_SHARE:
-            self._shape = self._points.shape(DIRECTIONS[gate.guidance])
+        share = gate.angle(gate.guidance, look)
+        if gate.phase is Phase.ASK and share >= DEEP_SHARE:
+            self._shapes.append((abs(share - 1.0), self._points.shape(DIRECTIONS[gate.guidance])))
         return grey
 
     def _compare(self, frame: Frame, analysis: FrameAnalysis, look: Look) -> None:
@@ -213,14 +218,15 @@ class FaceSession:
                 if analysis.face is not None:
                     self._probe = probe_of(frame, analysis.face)
                 self._look_twice(frame, analysis)
-        elif gate.phase is Phase.ASK:
-            share = gate.angle(gate.guidance, look)
-            for low, high in _ON_THE_WAY:
-                if low <= share < high and self._first_of(low):
-                    self._person.look_aside(self._pipeline.embed(frame, analysis), gate.guidance, share)
-        elif gate.phase is Phase.HOLD and self._first_of():
-            share = gate.angle(gate.guidance, look)
-            self._person.look_aside(self._pipeline.embed(frame, analysis), gate.guidance, share)
+        elif gate.phase in _TURNING:
+            turn = gate.done[-1].turn if gate.phase is Phase.BACK else gate.guidance
+            share = gate.angle(turn, look)
+            bands = {Phase.ASK: _OUT, Phase.BACK: _BACK}.get(gate.phase, ())
+            due = any(low <= share < high and self._first_of(low) for low, high in bands)
+            # Who turned too fast to be seen on the way is looked at where they are.
+            unseen = gate.phase is Phase.HOLD and not any(key[:3] == self._key(Phase.ASK) for key in self._sampled)
+            if due or (unseen and self._first_of()):
+                self._person.look_aside(self._pipeline.embed(frame, analysis), turn, share)
 
     def _look_twice(self, frame: Frame, analysis: FrameAnalysis) -> None:
         """Hold the second camera's picture of this moment against the first's."""
@@ -239,12 +245,14 @@ class FaceSession:
 
     def _first_of(self, band: float = 0.0) -> bool:
         """Whether this is the first frame of its phase (and band of it) in this step of this sequence."""
-        gate = self._gate
-        key = (gate.mistakes, gate.phase, len(gate.done), band)
+        key = (*self._key(self._gate.phase), band)
         if key in self._sampled:
             return False
         self._sampled.add(key)
         return True
+
+    def _key(self, phase: Phase) -> tuple[int, Phase, int]:
+        return self._gate.mistakes, phase, len(self._gate.done)
 
     def _turns_part(self) -> LivenessPart:
         gate = self._gate

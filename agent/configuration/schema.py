@@ -118,7 +118,12 @@ class Faces(Section):
     liveness: Literal["convenience", "standard", "high"] = "standard"
     target_fmr: float = Field(default=1e-5, gt=0, lt=0.1, title="False match rate that the threshold is calibrated for")
     models: Path | None = Field(default=None, title="Folder of a signed model bundle; the shipped one if absent")
-    model_authority: Path | None = Field(default=None, title="PEM public key that must have signed the bundle")
+    model_authority: Path | None = Field(
+        default=None, title="PEM public key that must have signed bundle and site file"
+    )
+    site: Path | None = Field(
+        default=None, title="Signed site file: thresholds calibrated here (`renzheng models calibrate`)"
+    )
     origins: tuple[str, ...] = Field(
         default=(),
         max_length=8,

@@ -7,7 +7,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 from agent.biometrics.camera.source import FrameSource
@@ -141,6 +141,8 @@ class Camera:
         cancel: threading.Event,
     ) -> FaceEvidence:
         source, pipeline = self._opened()
+        # What the passive network may say is known only for a camera that was calibrated.
+        policy = replace(policy, passive_limit=pipeline.passive_limit)
         session = FaceSession(pipeline, policy, challenge, now=monotonic())
         shown: Prompt | None = None
         try:

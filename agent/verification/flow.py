@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Protocol
 
@@ -131,7 +131,8 @@ class Verifier:
         self._presenter.need_key()
         with timed(case, "key"):
             try:
-                case.key = await asyncio.wait_for(self._inputs.take(), self.policy.key_timeout)
+                async with asyncio.timeout(self.policy.key_timeout):
+                    case.key = await self._inputs.take()
             except TimeoutError:
                 raise RenzhengError("document.key_missing", "no key arrived in time") from None
 
@@ -146,9 +147,13 @@ class Verifier:
             await _first_error(tasks)
         finally:
             case.cancel.set()
-            for task in tasks:
-                with suppress(TimeoutError, BridgeError, RenzhengError, asyncio.CancelledError):
-                    await asyncio.wait_for(task, CANCEL_TIMEOUT)
+            done, late = await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
+            for task in late:
+                task.cancel()
+            for task in done:
+                # The first error was raised above; what followed from it is of no interest.
+                if not task.cancelled():
+                    task.exception()
 
     async def _read(self, case: Case, reader: Reading) -> None:
         loop = asyncio.get_running_loop()

@@ -19,7 +19,11 @@ from firmware_bridge.simulator.pki import IssuingState
 from firmware_bridge.simulator.stack import CardStack, missing
 from tests.system.places import PORTRAIT
 
-pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(missing()), reason=missing() or "-")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(bool(missing()), reason=missing() or "-"),
+    pytest.mark.timeout(300),
+]
 
 ISSUER, RENZHENG = stage.tool("renzheng-issuer"), stage.tool("renzheng")
 

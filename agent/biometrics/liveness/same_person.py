@@ -14,7 +14,7 @@ from agent.biometrics.types import Guidance, LivenessPart, LivenessVerdict, Temp
 AHEAD = 0.60
 #: The same for a turned face: at no angle, and how much less at the full angle that is asked for.
 _ACROSS, _UPRIGHT = (0.72, 0.25), (0.66, 0.30)
-_LOWEST = 0.28
+_LOWEST = 0.12
 #: Below this share of what was asked it is surely somebody else; above it the light or the angle may be to blame.
 _SURELY = 0.7
 #: Looks ahead that make the reference.
