@@ -170,7 +170,9 @@ def _connect(settings: Settings, clock: Clock, stack: AsyncExitStack) -> _Wire:
     stack.callback(counter.close)
     outbox = Outbox(state / "outbox.db", parts.outbox_key(state))
     stack.push_async_callback(outbox.close)
-    link = mqtt_link(identity, settings.broker.urls, online=b"online", offline=b"offline")
+    link = mqtt_link(
+        identity, settings.broker.urls, online=b"online", offline=b"offline", keepalive=settings.broker.keepalive
+    )
     client = IssuerClient(link, identity, clock=clock, counter=counter)
     return _Wire(identity, link, client, outbox, OutboxSender(outbox, link, identity, clock=clock))
 

@@ -89,7 +89,15 @@ def reader(settings: ReaderSettings, trust: TrustStore) -> Reader:
         case ScannerSettings():
             from firmware_bridge.scanner import ScannerReader
 
-            return Reader(ScannerReader(settings.name, settings.port, baud=settings.baud), needs_key=False)
+            scanner = ScannerReader(
+                settings.name,
+                settings.port,
+                baud=settings.baud,
+                terminator=settings.terminator,
+                prefix=settings.prefix,
+                trigger=settings.trigger,
+            )
+            return Reader(scanner, needs_key=False)
 
 
 def trust_store(settings: Settings) -> TrustStore:
