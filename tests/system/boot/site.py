@@ -16,7 +16,7 @@ from firmware_bridge.simulator.chip import PassportChip
 from firmware_bridge.simulator.person import Person
 from firmware_bridge.simulator.personalise import Personalisation, personalise
 from firmware_bridge.simulator.pki import IssuingState
-from firmware_bridge.simulator.vpcd import VirtualCard
+from firmware_bridge.simulator.vpcd import DEFAULT_PORT, VirtualCard
 from tests.system.boot.machine import Machine, until
 
 PORT = 28883
@@ -107,6 +107,7 @@ class Site:
     def verify(self, machine: Machine, *, patience: float = 60.0) -> dict[str, str]:
         """The holder types the data page's key and lays the passport down; the outcome as the log has it."""
         before = len(outcomes(machine))
+        until(lambda: listening(DEFAULT_PORT), 20)
         Page().type(self.holder)
         with VirtualCard(PassportChip(self.passport)):
             until(lambda: len(outcomes(machine)) > before, patience, 0.3)
@@ -154,6 +155,12 @@ class Page:
                 if error.code != 409 or time.monotonic() > deadline:
                     raise
                 time.sleep(0.3)
+
+
+def listening(port: int) -> bool:
+    """Whether the virtual reader is there (a connection would already insert a card)."""
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:])
+    return any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
 
 
 def outcomes(machine: Machine) -> list[dict[str, str]]:
