@@ -177,7 +177,7 @@ class Deadlines(Section):
 
     key: float = Field(default=60.0, gt=0, le=600, title="For the MRZ, when the chip asks for it")
     document: float = Field(default=20.0, gt=0, le=120)
-    face: float = Field(default=30.0, gt=0, le=120)
+    face: float = Field(default=45.0, gt=0, le=120)
     decision: float = Field(default=5.0, gt=0, le=60)
 
 
