@@ -50,8 +50,9 @@ define environment
 	echo "error: no virtual environment could be made." >&2; \
 	echo "  remedy: as root, run: apt-get install python3-venv" >&2; exit 1; }; \
 echo "installing the Python packages of $(1) ..."; \
-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $(1) >build/pip.log 2>&1 && \
-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . >>build/pip.log 2>&1 || { \
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) >build/pip.log 2>&1 && \
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . >>build/pip.log 2>&1 && \
+$(BIN)/python -m compileall -q agent firmware_bridge issuer models || { \
 	grep -v '^WARNING' build/pip.log | tail -n 15 >&2; \
 	echo "error: the Python packages could not be installed; is the network there?" >&2; \
 	echo "  remedy: $(BIN)/python -m pip install --require-hashes -r $(1)" >&2; exit 1; }
