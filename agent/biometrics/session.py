@@ -4,6 +4,7 @@ The order of things: look at the terminal (the first templates are made), turn a
 `high` watch the colours of the screen.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
@@ -136,7 +137,8 @@ class FaceSession:
         if self._baseline is not None:
             parts.append(self._pair_part())
         asked = tuple(step.turn.value for step in self._gate.steps)
-        liveness = fuse_parts(self._policy.name, parts, asked)
+        binding = hashlib.sha256(self._challenge.binding).digest()
+        liveness = replace(fuse_parts(self._policy.name, parts, asked), binding=binding)
         return FaceEvidence(
             liveness=liveness,
             template=self._person.template(),

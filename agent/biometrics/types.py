@@ -136,6 +136,8 @@ class LivenessEvidence:
     parts: tuple[LivenessPart, ...]
     #: The challenge as it was asked, e.g. ("turn_left", "look_up", "turn_right").
     challenge: tuple[str, ...] = ()
+    #: SHA-256 of the whole challenge with its times and colours (`Challenge.binding`).
+    binding: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

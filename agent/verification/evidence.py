@@ -42,6 +42,7 @@ def face_claims(face: FaceEvidence, comparison: Comparison | None) -> claims.Fac
                 for part in liveness.parts
             ),
             challenge=liveness.challenge,
+            binding=liveness.binding or None,
         ),
         similarity=None if comparison is None else float(comparison.similarity),
         threshold=None if comparison is None else float(comparison.threshold),

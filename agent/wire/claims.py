@@ -73,6 +73,8 @@ class Liveness(Message):
     policy: Annotated[Text, Key(2)]
     parts: Annotated[tuple[LivenessPart, ...], Field(max_length=32), Key(3)] = ()
     challenge: Annotated[tuple[Token, ...], Field(max_length=16), Key(4)] = ()
+    #: SHA-256 of the whole challenge as the terminal drew it: turns, times, colours of the screen.
+    binding: Annotated[Digest | None, Key(5)] = None
 
 
 class Quality(Message):
