@@ -62,7 +62,7 @@ setup: build/.runtime ## install system packages and the environment, nothing el
 
 # ---- the two commands ---------------------------------------------------------------------------------------------
 
-demo: build/.runtime ## five verifications on simulators, end to end (KEEP=1 leaves it running)
+demo: build/.runtime ## seven scenarios on simulators, end to end (KEEP=1 leaves it running)
 	@$(AS_ROOT) $(BIN)/renzheng demo $(if $(KEEP),--keep)
 
 test: build/.test build/.node check ## all checks and tests

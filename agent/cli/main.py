@@ -11,7 +11,7 @@ from agent.failures import RenzhengError, lookup
 #: name -> (module, attribute, one line for the overview)
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("agent.cli.run", "run", "Serve as a terminal (what systemd starts)."),
-    "demo": ("agent.cli.demo", "demo", "Show five verifications on simulators."),
+    "demo": ("agent.cli.demo", "demo", "Show seven scenarios on simulators."),
     "document": ("agent.cli.document", "document", "Look into a dump of a chip or a SAM-V reply."),
     "trust": ("agent.cli.trust", "trust", "Import and list CSCA certificates, master lists, CRLs."),
     "simulate": ("agent.cli.simulate", "simulate", "Present a simulated document by hand."),

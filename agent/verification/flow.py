@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 #: Seconds that decoding and comparing one portrait may take.
 COMPARE_TIMEOUT = 5.0
 #: Seconds that a broker which is away gets before the person is told.
-REACH_TIMEOUT = 1.5
+REACH_TIMEOUT = 1.0
 #: A cancelled read or capture gets this long to come back before its thread is left behind.
 CANCEL_TIMEOUT = 3.0
 
