@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 
 from firmware_bridge.document import Check, CheckName, Document, DocumentKind, Holder, Portrait, Verdict
 from firmware_bridge.emrtd import data_groups, passive, portrait, security_object
+from firmware_bridge.emrtd.chip import Chip
 from firmware_bridge.emrtd.mrz import Mrz
 from firmware_bridge.emrtd.security_infos import SecurityInfos
 from firmware_bridge.errors import Code, DocumentError
-
-if TYPE_CHECKING:
-    from firmware_bridge.emrtd.reading import Chip
 
 
 def listed_groups(common: bytes | None, sod: bytes | None) -> frozenset[int]:

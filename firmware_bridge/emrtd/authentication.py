@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
 
 from firmware_bridge.apdu import tlv
 from firmware_bridge.apdu.command import Command
@@ -11,11 +10,9 @@ from firmware_bridge.apdu.secure import unpad
 from firmware_bridge.document import Check, CheckName, Verdict
 from firmware_bridge.emrtd import active_authentication as active
 from firmware_bridge.emrtd import chip_authentication, files, security_infos, signed_data
+from firmware_bridge.emrtd.chip import Chip
 from firmware_bridge.emrtd.security_infos import ChipAuthenticationInfo, ChipAuthenticationKey, SecurityInfos
 from firmware_bridge.errors import Code, DocumentError
-
-if TYPE_CHECKING:
-    from firmware_bridge.emrtd.reading import Chip
 
 _DG14, _DG15 = 14, 15
 _SECURITY_OBJECT = "0.4.0.127.0.7.3.2.1"
