@@ -57,7 +57,7 @@ def test_a_document_is_checked_and_compared_before_it_is_sent(own: Path) -> None
     own.write_text(own.read_text().replace('state = "state"', 'state = "state"\ngroups = ["lobby"]'))
     assert call("check", "--settings", own, document).output.endswith("good, number 4 for group:lobby\n")
     changes = json.loads(call("diff", "--settings", own, "--json", document).output)
-    assert changes == [{"setting": "deadlines.face", "from": 30.0, "to": 12.0}]
+    assert changes == [{"setting": "deadlines.face", "from": 45.0, "to": 12.0}]
 
 
 def test_a_wrong_setting_is_found_on_the_terminal(own: Path) -> None:

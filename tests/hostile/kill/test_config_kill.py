@@ -83,7 +83,7 @@ def test_a_power_cut_at_any_call_leaves_a_terminal_that_starts_and_settles(tmp_p
         met.add(world.store().journal.read().phase)
         in_force = world.store().boot()
         assert in_force.number in {0, 9}
-        assert in_force.settings.deadlines.face == (12.0 if in_force.number else 30.0)
+        assert in_force.settings.deadlines.face == (12.0 if in_force.number else 45.0)
         assert run(world.folder, signed, 0) is not None
         state = world.store().journal.read()
         assert (state.phase, state.active and state.active.number) == (Phase.SETTLED, 9)

@@ -1,13 +1,16 @@
 // COSE_Sign1 and COSE_Encrypt0 (RFC 9052) as contract.cddl uses them, on Web Crypto, @hpke/core and cborg.
 // Written from contract.cddl and docs/integrator.md, not from the Python code: it has to agree with both.
 
+import { webcrypto } from "node:crypto";
 import { Aes256Gcm, CipherSuite, DhkemP256HkdfSha256, HkdfSha256 } from "@hpke/core";
 import { decode, encode } from "cborg";
 
 const ES256 = -7;
 const EDDSA = -8;
 const HPKE_7 = 45;
-const subtle = globalThis.crypto.subtle;
+// Node 18 (Debian 12) keeps its Web Crypto out of the global scope.
+globalThis.crypto ??= webcrypto;
+const subtle = webcrypto.subtle;
 const suite = new CipherSuite({ kem: new DhkemP256HkdfSha256(), kdf: new HkdfSha256(), aead: new Aes256Gcm() });
 
 /** A message that is refused; `fault` is the reason. */
