@@ -143,7 +143,8 @@ async def running(
         wire.link.start()
         stack.push_async_callback(wire.link.stop)
         await upkeep.open_camera(camera, states)
-        watchdog = Watchdog(heartbeats, notifier, _restarts(settings, readers, camera, wire.link))
+        restarts = _restarts(settings, readers, camera, wire.link)
+        watchdog = Watchdog(heartbeats, notifier, restarts, restarted=metrics.restarted)
         lives = [
             ("terminal", terminal.run()),
             ("outbox", wire.sender.run()),

@@ -183,12 +183,7 @@ def policy(settings: Settings, in_force: InForce | None = None) -> Policy:
         relying_party=settings.terminal.relying_party,
         purpose=settings.terminal.purpose,
         software_version=__version__,
-        configuration=ConfigurationId(
-            version=0 if in_force is None else in_force.number,
-            sha256=hashlib.sha256(settings.model_dump_json().encode()).digest()
-            if in_force is None
-            else in_force.digest,
-        ),
+        configuration=_configuration(settings, in_force),
         models=model_claims(model_digests(model_bundle(settings.faces))),
         key_timeout=settings.deadlines.key,
         document_timeout=settings.deadlines.document,

@@ -77,7 +77,6 @@ class Issuer:
         self._requests: queue.Queue[tuple[_Route, str, bytes, bytes]] = queue.Queue(_QUEUE)
         self._stopping = threading.Event()
         self.connected = threading.Event()
-        self._threads: list[threading.Thread] = []
 
     def run(self) -> None:
         """Serve until `stop` is called from another thread or a signal handler."""

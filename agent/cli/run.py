@@ -8,7 +8,7 @@ import click
 
 from agent.app import running
 from agent.configuration.store import open_store
-from agent.health import log
+from agent.health import events, log
 from agent.remote import Steward
 
 DEFAULT_SETTINGS = Path("/etc/renzheng/renzheng.toml")
@@ -44,6 +44,7 @@ async def _serve(path: Path) -> None:
         log.configure(settings.log.level)
         async with running(settings, steward=steward):
             await _either(stopped, steward.again)
+            events.emit(events.STOPPED, reason="signal" if stopped.is_set() else "renewal")
 
 
 async def _either(*wishes: asyncio.Event) -> None:

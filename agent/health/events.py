@@ -46,7 +46,13 @@ def _event(name: str, level: int, fields: str, text: str, meaning: str) -> Event
 STARTED = _event(
     "started", logging.INFO, "version", "renzheng {version} is ready", "The terminal serves. Nothing to do."
 )
-STOPPED = _event("stopped", logging.INFO, "reason", "stopping: {reason}", "The service was asked to stop.")
+STOPPED = _event(
+    "stopped",
+    logging.INFO,
+    "reason",
+    "stopping: {reason}",
+    "The service was asked to stop (signal), or begins anew with other settings or after a command (renewal).",
+)
 PART_DOWN = _event(
     "part.down",
     logging.WARNING,

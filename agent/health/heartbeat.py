@@ -52,10 +52,6 @@ class Heartbeats:
         heartbeat = self._beats[name] = Heartbeat(name, deadline, self._clock)
         return heartbeat
 
-    def retire(self, name: str) -> None:
-        """The loop has ended as it should."""
-        self._beats.pop(name, None)
-
     def overdue(self) -> list[Heartbeat]:
         """The loops that missed their deadline."""
         return [beat for beat in list(self._beats.values()) if beat.overdue]

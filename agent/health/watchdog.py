@@ -43,13 +43,17 @@ class Watchdog:
         notifier: Notifier,
         restarts: Mapping[str, Restart],
         *,
+        restarted: Callable[[str], None] = lambda _name: None,
         budget: Budget = Budget(),
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`restarts` starts the part behind a loop anew, by the loop's name; a loop without one takes the process."""
+        """`restarts` starts the part behind a loop anew, by the loop's name; a loop without one takes the process.
+
+        `restarted` hears the name of each part that is started anew.
+        """
         self._heartbeats, self._notifier = heartbeats, notifier
         self._restarts, self._budget = restarts, budget
-        self._clock = clock
+        self._restarted, self._clock = restarted, clock
         self._history: dict[str, deque[float]] = {}
         self.given_up = ""
 
@@ -78,9 +82,11 @@ class Watchdog:
             self._give_up(beat.name, beat.age)
             return False
         events.emit(events.PART_RESTARTED, part=beat.name, seconds=round(beat.age, 1))
+        self._restarted(beat.name)
         beat.beat()
         try:
-            await asyncio.wait_for(restart(), RESTART_TIMEOUT)
+            async with asyncio.timeout(RESTART_TIMEOUT):
+                await restart()
         except Exception as error:  # noqa: BLE001  # whatever a part raises, the others go on
             log.warning("%s could not be started anew: %s", beat.name, type(error).__name__)
         # The part gets its whole deadline to show that it lives.

@@ -85,12 +85,16 @@ async def test_a_part_that_hangs_is_started_anew_within_its_budget_and_then_the_
     async def restart() -> None:
         restarted.append(clock.now)
 
-    watchdog = Watchdog(beats, notifier(systemd), {"camera": restart}, budget=Budget(2, 300.0), clock=clock)
+    told: list[str] = []
+    watchdog = Watchdog(
+        beats, notifier(systemd), {"camera": restart}, restarted=told.append, budget=Budget(2, 300.0), clock=clock
+    )
     for _ in range(2):
         clock.now += 6
         await watchdog.look()
         assert systemd.heard() == ["WATCHDOG=1"]
     assert restarted == [1006.0, 1012.0]
+    assert told == ["camera", "camera"]
     clock.now += 6
     await watchdog.look()
     assert systemd.heard()[-1] == "WATCHDOG=trigger"
