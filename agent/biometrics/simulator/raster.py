@@ -8,19 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Integers = NDArray[np.int32]
 
-
-def _repeat_index(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For counts (n,): the owner of each of the sum(counts) items, and the item's place within its owner."""
-    owner = np.repeat(np.arange(len(counts)), counts)
-    first = np.cumsum(counts) - counts
-    return owner, np.arange(len(owner)) - first[owner]
+#: Edges that rise by less than this (px) cross no row.
+_LEVEL = 1e-6
 
 
 def rasterise(
     points: Floats,
     depth: Floats,
-    triangles: NDArray[np.int32],
+    triangles: Integers,
     attributes: Floats,
     shape: tuple[int, int],
     *,
@@ -32,54 +29,58 @@ def rasterise(
     pixel appears once. One-sided triangles are those that run clockwise on the screen (y down).
     """
     height, width = shape
-    corner = points[triangles]
-    ax, ay = corner[:, 0, 0], corner[:, 0, 1]
-    bx, by = corner[:, 1, 0] - ax, corner[:, 1, 1] - ay
-    cx, cy = corner[:, 2, 0] - ax, corner[:, 2, 1] - ay
+    x, y = points[:, 0][triangles], points[:, 1][triangles]
+    bx, by = x[:, 1] - x[:, 0], y[:, 1] - y[:, 0]
+    cx, cy = x[:, 2] - x[:, 0], y[:, 2] - y[:, 0]
     area = bx * cy - by * cx
-    keep = np.abs(area) > 1e-6 if two_sided else area > 1e-6
-    keep &= (corner[:, :, 1].max(1) >= 0) & (corner[:, :, 1].min(1) < height)
-    keep &= (corner[:, :, 0].max(1) >= 0) & (corner[:, :, 0].min(1) < width)
-    order = np.flatnonzero(keep)
+    order = np.flatnonzero(np.abs(area) > 1e-6 if two_sided else area > 1e-6)
     order = order[np.argsort(-depth[triangles[order]].sum(1), kind="stable")]
-    corner, area = corner[order], area[order]
+    x, y = x[order], y[order]
+
+    owner, rows, left, right = _spans(x, y, height, width)
+    counts = np.maximum(right - left + 1, 0)
+    first = (np.cumsum(counts) - counts).astype(np.int32)
+    flat = np.arange(counts.sum(), dtype=np.int32) + np.repeat(rows * width + left - first, counts)
+    # The last (nearest) triangle to write a pixel owns it.
+    last = np.full(height * width, -1, np.int32)
+    last[flat] = np.repeat(owner, counts)
+    covered = np.flatnonzero(last >= 0)
+    triangle = last[covered]
 
     # The gradient of each attribute over the screen, for each triangle.
     values = attributes[triangles[order]]
     db, dc = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
-    scale = 1.0 / area[:, None]
+    scale = 1.0 / area[order, None]
     gx = (db * cy[order, None] - dc * by[order, None]) * scale
     gy = (dc * bx[order, None] - db * cx[order, None]) * scale
-    origin = values[:, 0] - gx * corner[:, 0, :1] - gy * corner[:, 0, 1:]
+    origin = values[:, 0] - gx * x[:, :1] - gy * y[:, :1]
+    row, column = np.divmod(covered.astype(np.int32), np.int32(width))
+    drawn = np.asarray(gx[triangle] * column.astype(np.float32)[:, None], np.float32)
+    drawn += gy[triangle] * row.astype(np.float32)[:, None]
+    drawn += origin[triangle]
+    return drawn, covered
 
-    # Rows of each triangle, then the pixels between its edges on each row (pixel centres at integers).
-    top = np.clip(np.ceil(corner[:, :, 1].min(1)), 0, height).astype(np.int64)
-    bottom = np.clip(np.floor(corner[:, :, 1].max(1)), -1, height - 1).astype(np.int64)
-    owner, step = _repeat_index(np.maximum(bottom - top + 1, 0))
-    y = (top[owner] + step).astype(np.float32)
-    low = np.full(len(y), np.inf, np.float32)
-    high = np.full(len(y), -np.inf, np.float32)
-    for i, j in ((0, 1), (1, 2), (2, 0)):
-        p, q = corner[owner, i], corner[owner, j]
-        run = q[:, 1] - p[:, 1]
-        t = (y - p[:, 1]) / np.where(np.abs(run) < 1e-9, 1.0, run)
-        crosses = (np.abs(run) >= 1e-9) & (t >= -1e-6) & (t <= 1 + 1e-6)
-        x = p[:, 0] + t * (q[:, 0] - p[:, 0])
-        low = np.where(crosses, np.minimum(low, x), low)
-        high = np.where(crosses, np.maximum(high, x), high)
-    left = np.clip(np.ceil(low - 1e-4), 0, width)
-    right = np.clip(np.floor(high + 1e-4), -1, width - 1)
-    counts = np.maximum(right - left + 1, 0).astype(np.int64)
-    row, place = _repeat_index(counts)
-    px = left[row].astype(np.int64) + place
-    py = y[row].astype(np.int64)
-    flat = py * width + px
 
-    # The last (nearest) triangle to write a pixel owns it.
-    last = np.full(height * width, -1, np.int64)
-    last[flat] = np.arange(len(flat))
-    covered = np.flatnonzero(last >= 0)
-    winner = last[covered]
-    triangle = owner[row[winner]]
-    fx, fy = px[winner].astype(np.float32)[:, None], py[winner].astype(np.float32)[:, None]
-    return origin[triangle] + gx[triangle] * fx + gy[triangle] * fy, covered
+def _spans(x: Floats, y: Floats, height: int, width: int) -> tuple[Integers, Integers, Integers, Integers]:
+    """The rows of triangles with corners x, y (t, 3): each one's triangle, its row, its first and last pixel.
+
+    Pixel centres lie at integers. A row runs between the edge from the top corner to the lowest and one of the two
+    others; it is empty where its last pixel is before its first.
+    """
+    rank = np.argsort(y, axis=1)
+    x, y = np.take_along_axis(x, rank, 1), np.take_along_axis(y, rank, 1)
+    run, rise = x[:, [2, 1, 2]] - x[:, [0, 0, 1]], y[:, [2, 1, 2]] - y[:, [0, 0, 1]]
+    slopes = np.where(rise > _LEVEL, run / np.maximum(rise, _LEVEL), 0.0)
+    top = np.clip(np.ceil(y[:, 0]), 0, height).astype(np.int32)
+    bottom = np.clip(np.floor(y[:, 2]), -1, height - 1).astype(np.int32)
+    rows = np.maximum(bottom - top + 1, 0)
+    owner = np.repeat(np.arange(len(rows), dtype=np.int32), rows)
+    row = np.arange(len(owner), dtype=np.int32) - np.repeat((np.cumsum(rows) - rows - top).astype(np.int32), rows)
+    # One gather for all that a row needs of its triangle.
+    x0, y0, x1, y1, whole, upper, lower = np.column_stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1], slopes])[owner].T
+    at = row.astype(np.float32)
+    long = x0 + whole * (at - y0)
+    short = np.where(at >= y1, x1 + lower * (at - y1), x0 + upper * (at - y0))
+    left = np.clip(np.ceil(np.minimum(long, short) - 1e-4), 0, width).astype(np.int32)
+    right = np.clip(np.floor(np.maximum(long, short) + 1e-4), -1, width - 1).astype(np.int32)
+    return owner, row, left, right
