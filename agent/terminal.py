@@ -6,7 +6,6 @@ One person at a time: what is presented while a verification runs waits until it
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import Protocol
 
 from agent.health.state import PartStates
@@ -15,8 +14,6 @@ from agent.verification.flow import Verifier
 from agent.verification.inputs import Inputs
 from agent.verification.outcome import Outcome
 from agent.verification.reader import Reader
-from firmware_bridge.emrtd import mrz
-from firmware_bridge.errors import DocumentError
 from firmware_bridge.reader import EventKind, ReaderEvent
 
 log = logging.getLogger(__name__)
@@ -104,7 +101,7 @@ class Terminal:
             case EventKind.REMOVED:
                 self._lifted(reader)
             case EventKind.SCANNED:
-                self._scanned(event.text)
+                self._inputs.scanned(event.text)
             case EventKind.GONE:
                 self._lifted(reader)
                 self._states.down(f"reader {reader.name}", "reader.gone")
@@ -115,12 +112,3 @@ class Terminal:
         self._present.discard(reader.name)
         if not self._present:
             self._empty.set()
-
-    def _scanned(self, text: str) -> None:
-        try:
-            key = mrz.parse(text, today=datetime.now(UTC).date()).key
-        except DocumentError as error:
-            log.info("a scanned code is no machine-readable zone: %s", error.code)
-            return
-        if key is not None:
-            self._inputs.give(key)

@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 from agent.biometrics.camera.source import FrameSource
+from agent.biometrics.image import picture_of
 from agent.biometrics.liveness.challenge import Challenge
 from agent.biometrics.liveness.policy import LivenessPolicy
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.preview import Preview
 from agent.biometrics.session import FaceSession
-from agent.biometrics.types import Comparison, FaceEvidence, Guidance, Template
+from agent.biometrics.types import Comparison, FaceEvidence, Frame, Guidance, Template
 from agent.threads import Worker
+from firmware_bridge.scanner.codes import find_codes
 
 #: Seconds without a frame after which the camera counts as gone.
 FRAME_TIMEOUT = 2.0
@@ -79,6 +81,16 @@ class Camera:
         with self._busy():
             return await self.worker.call(timeout, self._compare, probe, portrait)
 
+    async def codes(self) -> list[str]:
+        """The texts of the codes (QR, PDF417 and others) that somebody holds before the camera now.
+
+        Raises:
+            CameraError: it delivers no frames.
+            TimeoutError, WorkerStuckError: it hangs.
+        """
+        with self._busy():
+            return await self.worker.call(FRAME_TIMEOUT + OPEN_TIMEOUT, self._codes)
+
     async def look(self, *, preview: bool = False) -> None:
         """Take one frame while nobody is served, for the preview if asked; a camera that had gone is opened again.
 
@@ -115,11 +127,18 @@ class Camera:
             self._serving -= 1
 
     def _look(self, preview: bool) -> None:
+        frame = self._frame()
+        if preview:
+            self.preview.offer(frame)
+
+    def _codes(self) -> list[str]:
+        return find_codes(picture_of(self._frame()).pixels)
+
+    def _frame(self) -> Frame:
+        """The next frame; a source that fails is closed, and opened anew by the next call."""
         source, _pipeline = self._opened()
         try:
-            frame = source.read(FRAME_TIMEOUT)
-            if preview:
-                self.preview.offer(frame)
+            return source.read(FRAME_TIMEOUT)
         except Exception:
             source.close()
             self._source = None

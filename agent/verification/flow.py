@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 COMPARE_TIMEOUT = 5.0
 #: Seconds that a broker which is away gets before the person is told.
 REACH_TIMEOUT = 1.0
+#: Seconds between two looks for a code before the camera.
+CODE_PAUSE = 0.3
 #: A cancelled read or capture gets this long to come back before its thread is left behind.
 CANCEL_TIMEOUT = 3.0
 
@@ -125,16 +127,31 @@ class Verifier:
             await self._issuer.reach(deadline=asyncio.get_running_loop().time() + REACH_TIMEOUT)
 
     async def _obtain_key(self, case: Case, reader: Reading) -> None:
-        """Wait for the machine-readable lines, where the chip asks for them."""
+        """Wait for the machine-readable lines, where the chip asks for them: scanned, typed, or shown to the camera."""
         if not reader.needs_key:
             return
         self._presenter.need_key()
+        eyes = asyncio.create_task(self._watch_for_codes(), name="codes")
         with timed(case, "key"):
             try:
                 async with asyncio.timeout(self.policy.key_timeout):
                     case.key = await self._inputs.take()
             except TimeoutError:
                 raise RenzhengError("document.key_missing", "no key arrived in time") from None
+            finally:
+                eyes.cancel()
+
+    async def _watch_for_codes(self) -> None:
+        """A code held before the camera is as good as one that was scanned; without a camera there is still a scanner."""
+        while True:
+            await asyncio.sleep(CODE_PAUSE)
+            try:
+                texts = await self._camera.codes()
+            except Exception as error:  # noqa: BLE001  # a driver raises what it likes
+                log.info("the camera cannot look for codes: %s", type(error).__name__)
+                return
+            for text in texts:
+                self._inputs.scanned(text)
 
     async def _capture(self, case: Case, reader: Reading) -> None:
         """Read the document while the camera looks at the person; a fault of the one ends the other."""

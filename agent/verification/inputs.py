@@ -1,9 +1,14 @@
 """What people and scanners give to the flow: the key of a chip, and a wish to stop."""
 
 import asyncio
+import logging
+from datetime import UTC, datetime
 from time import monotonic
 
 from firmware_bridge.reader import AccessKey
+from firmware_bridge.scanner.codes import access_key
+
+log = logging.getLogger(__name__)
 
 #: A key that was scanned before its document lay on the reader is forgotten after this many seconds.
 KEY_LIFETIME = 60.0
@@ -22,6 +27,14 @@ class Inputs:
         """Offer the key of the document that lies, or will lie, on the reader."""
         self._key, self._given = key, monotonic()
         self._arrived.set()
+
+    def scanned(self, text: str) -> None:
+        """Offer the key that a scanned text holds: machine-readable lines or a card access number. Others are told."""
+        key = access_key(text, today=datetime.now(UTC).date())
+        if key is None:
+            log.info("a scanned code holds no key of a chip")
+        else:
+            self.give(key)
 
     def cancel(self) -> None:
         """End the verification that runs now, if any."""
