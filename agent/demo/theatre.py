@@ -54,7 +54,7 @@ def documents(state: IssuingState) -> Documents:
 
 
 #: How the gate ends for a sheet of paper: it has no profile to show, in one way or another.
-PAPER = "*: liveness.*"
+PAPER = "refused: liveness.*"
 
 
 def holder() -> Actor:

@@ -16,14 +16,14 @@ from typing import Protocol
 from agent.biometrics.liveness.challenge import Challenge
 from agent.biometrics.liveness.lockout import Lockout
 from agent.biometrics.probe import to_jpeg
-from agent.biometrics.types import FaceEvidence, LivenessVerdict
+from agent.biometrics.types import FaceEvidence
 from agent.failures import RenzhengError
 from agent.threads import WorkerStuckError
 from agent.verification import evidence
 from agent.verification.camera import Camera, Prompt
 from agent.verification.case import Case, Policy, timed
 from agent.verification.inputs import Inputs
-from agent.verification.judge import document_fault, face_fault
+from agent.verification.judge import document_fault, face_fault, speaks_against
 from agent.verification.outcome import Outcome, Result
 from agent.verification.presenter import Presenter
 from agent.wire import claims
@@ -142,7 +142,7 @@ class Verifier:
                 eyes.cancel()
 
     async def _watch_for_codes(self) -> None:
-        """A code held before the camera is as good as one that was scanned; without a camera there is still a scanner."""
+        """A code held before the camera is as good as a scanned one; without a camera there is still a scanner."""
         while True:
             await asyncio.sleep(CODE_PAUSE)
             try:
@@ -216,16 +216,16 @@ class Verifier:
         self._presenter.face_done()
 
     async def _judge(self, case: Case, _reader: Reading) -> None:
-        """What the terminal itself makes of it. An inconclusive face ends here; a verdict goes to the issuer."""
+        """What the terminal itself makes of it. Who does not show to be alive is refused, and the issuer is told so."""
         if case.fault or case.face is None:
             return
         fault = face_fault(case.face)
         if not fault:
             self._lockout.passed(monotonic())
-        elif fault.startswith("liveness.") and fault != "liveness.staffed_path":
+        elif not speaks_against(case.face, fault):
+            raise RenzhengError(fault, "there is no face to judge")
+        elif fault.startswith("liveness."):
             self._lockout.failed(monotonic())
-        if fault and case.face.liveness.verdict is not LivenessVerdict.ATTACK:
-            raise RenzhengError(fault, "the face evidence is not conclusive")
         case.fault = fault
 
     async def _compare(self, case: Case, _reader: Reading) -> None:

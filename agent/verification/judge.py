@@ -47,3 +47,13 @@ def face_fault(face: FaceEvidence) -> str:
     if face.liveness.verdict is not LivenessVerdict.LIVE or face.template is None:
         return "liveness.indeterminate"
     return ""
+
+
+def speaks_against(face: FaceEvidence, fault: str) -> bool:
+    """Whether `fault` is a finding about the person: an attack, or liveness that was asked for and not shown.
+
+    A face that never came, a camera that is gone, somebody who asked for the staff: none of them is.
+    """
+    if face.liveness.verdict is LivenessVerdict.ATTACK:
+        return True
+    return fault.startswith("liveness.") and fault != "liveness.staffed_path"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent.biometrics.types import FaceEvidence, LivenessEvidence, LivenessVerdict, Template
-from agent.verification.judge import DocumentPolicy, document_fault, face_fault
+from agent.verification.judge import DocumentPolicy, document_fault, face_fault, speaks_against
 from firmware_bridge.document import Access, Check, CheckName, Document, DocumentKind, Holder, Verdict
 
 PASSED, FAILED = Check(Verdict.PASSED), Check(Verdict.FAILED)
@@ -85,3 +85,20 @@ def face(verdict: LivenessVerdict, *, template: bool = True, failure: str = "") 
 )
 def test_only_a_live_face_with_a_template_has_no_fault(evidence: FaceEvidence, code: str) -> None:
     assert face_fault(evidence) == code
+
+
+@pytest.mark.parametrize(
+    ("verdict", "fault", "against"),
+    [
+        (LivenessVerdict.INDETERMINATE, "liveness.timeout", True),
+        (LivenessVerdict.INDETERMINATE, "liveness.indeterminate", True),
+        (LivenessVerdict.ATTACK, "camera.frozen", True),
+        (LivenessVerdict.INDETERMINATE, "liveness.staffed_path", False),
+        (LivenessVerdict.INDETERMINATE, "face.none", False),
+    ],
+)
+def test_only_findings_about_the_person_speak_against_the_person(
+    verdict: LivenessVerdict, fault: str, against: bool
+) -> None:
+    evidence = face(verdict, failure=fault)
+    assert speaks_against(evidence, face_fault(evidence)) is against
