@@ -204,9 +204,10 @@ class FaceSession:
             return None
         grey = grey_of(frame)
         self._points.follow(grey)
-        share = gate.angle(gate.guidance, look)
-        if gate.phase is Phase.ASK and share >= DEEP_SHARE:
-            self._shapes.append((abs(share - 1.0), self._points.shape(DIRECTIONS[gate.guidance])))
+        turn = gate.guidance
+        share = gate.angle(turn, look)
+        if gate.phase is Phase.ASK and max(share, gate.lasting(turn, look)) >= DEEP_SHARE[turn]:
+            self._shapes.append((abs(share - 1.0), self._points.shape(DIRECTIONS[turn])))
         return grey
 
     def _compare(self, frame: Frame, analysis: FrameAnalysis, look: Look) -> None:

@@ -95,6 +95,7 @@ def main(source: Path | None, every: int, out: Path | None) -> None:
     """Print how often one turn counts."""
     pipeline = FacePipeline()
     rows: dict[str, list[tuple[float, float] | None]] = {}
+    asked: dict[str, float] = {}
     for seed, portrait in enumerate(track(cast(source, pipeline, every), "persons")):
         person, studio = Person.of(portrait, seed), Studio(seed=seed)
         side = LEFT if seed % 2 else RIGHT
@@ -112,13 +113,14 @@ def main(source: Path | None, every: int, out: Path | None) -> None:
         }
         for name, (scene, turn) in scenes.items():
             rows.setdefault(name, []).append(read(pipeline, scene, turn))
+            asked[name] = DEEP_SHARE[turn]
     table = Table(
         "turn", "n", "mesh: share, median", "lead: least, 5 %, median, 95 %, most", "counts", "by the mesh alone"
     )
     for name, readings in rows.items():
         seen = np.array([reading for reading in readings if reading is not None])
         share, lead = seen.T
-        counts = (share >= 1.0) | ((share >= DEEP_SHARE) & (lead >= LEAD))
+        counts = (share >= 1.0) | ((share >= asked[name]) & (lead >= LEAD))
         table.add_row(
             name,
             str(len(readings)),

@@ -4,6 +4,7 @@ It sees angles and times, never pixels. A recording cannot pass it by showing ev
 is asked, or a turn that ends before its random time is up, all cost a fresh and longer sequence, and soon the attempt.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -19,8 +20,13 @@ FRONTAL_YAW, FRONTAL_PITCH = 12.0, 11.0
 NEUTRAL_PITCH = 20.0
 #: A turn goes on while it stays above this share of its angle, and counts as wrong only if the asked one is below.
 _KEEP, _CLEARLY_NOT = 0.6, 0.6
-#: The share that suffices where tracked points show depth: two readings that paper cannot both give.
-DEEP_SHARE = 0.72
+#: The share that suffices where tracked points show that the head has turned: the mesh then only has to agree.
+#: Just beyond what still counts as looking ahead (`FRONTAL_YAW`, `FRONTAL_PITCH`).
+DEEP_SHARE: Mapping[Guidance, float] = MappingProxyType(
+    {Guidance.TURN_LEFT: 0.5, Guidance.TURN_RIGHT: 0.5, Guidance.LOOK_UP: 0.6, Guidance.LOOK_DOWN: 0.6}
+)
+#: Such a turn goes on above this share.
+_KEEP_DEEP = 0.4
 #: Where each turn moves a face in the picture: right, down.
 DIRECTIONS: Mapping[Guidance, tuple[float, float]] = MappingProxyType(
     {
@@ -101,6 +107,8 @@ class TurnGate:
     _peak: float = 0.0
     _held_since: float = 0.0
     _last: Look | None = None
+    #: The looks before the present one that `lasting` goes by.
+    _recent: deque[Look] = field(default_factory=lambda: deque(maxlen=2))
     _pitches: list[float] = field(default_factory=list)
     _neutral: float = 0.0
     #: A turn that was already counted as a mistake goes on until the head is back.
@@ -144,6 +152,11 @@ class TurnGate:
             Guidance.LOOK_DOWN: -pitch / self.policy.pitch,
         }[turn]
 
+    def lasting(self, turn: Guidance, look: Look) -> float:
+        """`angle` without what the mesh gets wrong in single pictures: the median of `look` and the two before it."""
+        shares = sorted(self.angle(turn, each) for each in (*self._recent, look))
+        return shares[(len(shares) - 1) // 2]
+
     def frontal(self, look: Look) -> bool:
         """Whether `look` goes at the terminal."""
         return abs(look.yaw) <= FRONTAL_YAW and abs(look.pitch - self._neutral) <= FRONTAL_PITCH
@@ -167,6 +180,8 @@ class TurnGate:
             return
         last, self._last = self._last, look
         broken = last is not None and (look.track != last.track or look.time - last.time > LOST)
+        if broken:
+            self._recent.clear()
         if broken and self.phase is not Phase.SETTLE:
             self._mistake("liveness.person_changed", look.time)
             return
@@ -180,6 +195,7 @@ class TurnGate:
         }.get(self.phase)
         if handler is not None:
             handler(look)
+        self._recent.append(look)
 
     def _check_time(self, now: float) -> None:
         waiting = self.phase in (Phase.ASK, Phase.HOLD, Phase.BACK)
@@ -214,7 +230,8 @@ class TurnGate:
     def _ask(self, look: Look) -> None:
         turn = self._steps[len(self.done)].turn
         share = self.angle(turn, look)
-        self._run = self._run + 1 if share >= (DEEP_SHARE if look.deep else 1.0) else 0
+        shown = share >= 1.0 or (look.deep and self.lasting(turn, look) >= DEEP_SHARE[turn])
+        self._run = self._run + 1 if shown else 0
         self._peak = max(self._peak, share)
         other = self._sustained_other(look, turn)
         if other is not None:
@@ -228,7 +245,7 @@ class TurnGate:
         step = self._steps[len(self.done)]
         share = self.angle(step.turn, look)
         self._peak = max(self._peak, share)
-        if share < _KEEP:
+        if share < _KEEP and not (look.deep and self.lasting(step.turn, look) >= _KEEP_DEEP):
             # Back too early: the turn is still asked for, within the same time.
             self._run = 0
             self.phase = Phase.ASK
