@@ -43,7 +43,9 @@ def test_every_scenario_ends_as_expected() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_takes_everything_with_it(number: signal.Signals, scratch: Path) -> None:
-    with subprocess.Popen(DEMO, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as demo:
+    # A shell starts its background jobs with SIGINT ignored, and so would the demonstration be.
+    command = ["env", "--default-signal=INT", *DEMO]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as demo:
         process, end = psutil.Process(demo.pid), monotonic() + 60
         while monotonic() < end and not list(scratch.glob("*/issuer.log")):
             sleep(0.05)
