@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
-PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+from agent.wire.keys import PublicKey
+from agent.wire.sm2 import Sm2PublicKey
 
 #: Clocks of terminals may be a little behind when a certificate is new.
 _BACKDATE = timedelta(minutes=5)
@@ -67,6 +68,9 @@ def issue(
     lifetime: timedelta = timedelta(days=825),
 ) -> x509.Certificate:
     """A leaf for `public_key` that serves `usage` and nothing else."""
+    if isinstance(public_key, Sm2PublicKey):
+        stand_in = issue(authority, subject, authority.key.public_key(), usage, lifetime)
+        return _for_key(stand_in, public_key, authority)
     builder = (
         _builder(subject.encode(), authority.certificate.subject, public_key, lifetime)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -112,8 +116,27 @@ def load_authority(path: Path) -> Authority:
     return Authority(load_certificate(path), load_key(path))
 
 
+def _for_key(certificate: x509.Certificate, key: Sm2PublicKey, authority: Authority) -> x509.Certificate:
+    """The same certificate for a key that `cryptography` cannot put into one, signed again."""
+    from asn1crypto import core, keys
+    from asn1crypto import x509 as asn1
+
+    made = asn1.Certificate.load(certificate.public_bytes(serialization.Encoding.DER))
+    wanted = made["tbs_certificate"]
+    wanted["subject_public_key_info"] = keys.PublicKeyInfo.load(key.spki())
+    for extension in wanted["extensions"]:
+        if extension["extn_id"].native == "key_identifier":
+            # RFC 5280, 4.2.1.2, method 1: over the point alone.
+            extension["extn_value"] = core.OctetString(wanted["subject_public_key_info"].sha1)
+    made["signature_value"] = authority.key.sign(wanted.dump(force=True), ec.ECDSA(hashes.SHA256()))
+    return x509.load_der_x509_certificate(made.dump(force=True))
+
+
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: PublicKey, lifetime: timedelta
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey,
+    lifetime: timedelta,
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (

@@ -21,6 +21,7 @@ from agent.wire.errors import Fault, WireError
 from agent.wire.events import Event, EventBatch, Receipt, RefusedEvent
 from agent.wire.keys import PublicKey, Signer, thumbprint
 from issuer import store
+from issuer.policy import Policy
 
 CONFLICT = "event.conflict"
 
@@ -112,17 +113,19 @@ class EventStore:
 
 
 def terminal_key(
-    engine: Engine, authority: x509.Certificate, terminal: str, certificates: tuple[bytes, ...]
+    engine: Engine, authority: x509.Certificate, policy: Policy, terminal: str, certificates: tuple[bytes, ...]
 ) -> PublicKey:
     """The key of `terminal`, by its certificate chain (DER, leaf first), if it is enrolled and not revoked.
 
     Raises:
-        WireError: `chain`.
+        WireError: `chain`; `suite`, when the policy does not take this kind of key.
     """
     attester = chain.attester(certificates, [authority], at=datetime.now(UTC))
     state = store.key_state(engine, thumbprint(attester.public_key).hex())
     if attester.terminal != terminal or state is None or state.terminal != terminal or state.revoked:
         raise WireError(Fault.CHAIN, "not the key of an enrolled terminal of this name")
+    if not policy.takes(attester.public_key):
+        raise WireError(Fault.SUITE, "the policy does not take this kind of key")
     return attester.public_key
 
 

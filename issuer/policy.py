@@ -5,11 +5,13 @@ import tomllib
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agent.wire import sm2
 from agent.wire.claims import DocumentEvidence, FaceEvidence, HolderData, Request
+from agent.wire.keys import SUITES, PublicKey, algorithm_of
 from agent.wire.refusals import Refusal
 from issuer.errors import IssuerError
 
@@ -30,6 +32,8 @@ required_checks_sam = ["sam_authentication"]
 anti_cloning = []
 # States of the terminal's clock under which a decision is made.
 clocks = ["synchronised", "unsynchronised"]
+# What device keys may sign with. "SM2" needs the extra `gm`; alone, it keeps all others out.
+suites = ["ES256", "EdDSA"]
 # What is kept of the holder, by field of HolderData; everything else is dropped with the request.
 store = []
 """
@@ -54,7 +58,12 @@ class Policy(BaseModel):
     required_checks_sam: tuple[str, ...] = ("sam_authentication",)
     anti_cloning: tuple[str, ...] = ()
     clocks: tuple[str, ...]
+    suites: tuple[Literal["ES256", "EdDSA", "SM2"], ...] = Field(default=("ES256", "EdDSA"), min_length=1)
     store: tuple[str, ...] = ()
+
+    def takes(self, key: PublicKey) -> bool:
+        """Whether a device key is of a suite that is allowed."""
+        return algorithm_of(key) in {SUITES[name] for name in self.suites}
 
 
 class Settings(BaseModel):
@@ -94,6 +103,8 @@ def load(path: Path) -> Settings:
     unknown = set(settings.policy.store) - HolderData.model_fields.keys()
     if unknown:
         raise IssuerError(f"{path}: policy.store names unknown fields {sorted(unknown)}")
+    if "SM2" in settings.policy.suites and not sm2.installed():
+        raise IssuerError(f"{path}: policy.suites names SM2. {sm2.INSTALL}")
     return settings
 
 

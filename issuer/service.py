@@ -140,7 +140,7 @@ class Issuer:
 
     def _routes(self, engine: Engine, keys: verifier.IssuerKeys) -> tuple[_Route, ...]:
         worker = Verifier(engine, self._settings, keys)
-        known = functools.partial(terminal_key, engine, keys.evidence_authority)
+        known = functools.partial(terminal_key, engine, keys.evidence_authority, self._settings.policy)
         desk = EventDesk(EventStore(engine), self._settings.name, keys.signing, known)
         files = BundleFiles(self._layout.root)
         return (

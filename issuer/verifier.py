@@ -129,6 +129,8 @@ class Verifier:
             raise _RefusedError(Refusal.UNKNOWN_TERMINAL)
         if state.revoked:
             raise _RefusedError(Refusal.REVOKED)
+        if not self._settings.policy.takes(attester.public_key):
+            raise _RefusedError(Refusal.SUITE)
 
     def _decide(self, verified: _Verified, epoch: bytes) -> bytes:
         request = verified.request

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asn1crypto import pem
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from agent.configuration.load import parse
 from agent.configuration.migrations import Tables, current_schema, migrate
@@ -21,7 +22,7 @@ from agent.failures import RenzhengError
 from agent.wire import configuration
 from agent.wire.configuration import BundleFile, BundleManifest, ConfigurationDocument
 from agent.wire.errors import Fault, WireError
-from agent.wire.keys import KeyRing, PublicKey, algorithm_of
+from agent.wire.keys import KeyRing, PublicKey, algorithm_of, spki
 
 AUTHORITY = "authority.pem"
 
@@ -65,7 +66,7 @@ def load_authority(path: Path) -> KeyRing:
 
 def public_pem(key: PublicKey) -> bytes:
     """The public key as terminals pin it."""
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return bytes(pem.armor("PUBLIC KEY", spki(key)))
 
 
 def open_document(data: bytes, authority: KeyRing) -> Document:
@@ -177,9 +178,9 @@ def _tables(text: str) -> Tables:
         raise RenzhengError("configuration.malformed", f"not TOML: {error}") from error
 
 
-def _public_key(path: Path, pem: bytes) -> PublicKey:
+def _public_key(path: Path, text: bytes) -> PublicKey:
     try:
-        key = load_pem_public_key(pem)
+        key = load_pem_public_key(text)
         algorithm_of(key)
     except (ValueError, UnsupportedAlgorithm, WireError) as error:
         raise RenzhengError(

@@ -4,12 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
 from agent.health.audit import GENESIS, Head, canonical, digest_of, lines_of, parse, seq_of
+from agent.wire import keys
+from agent.wire.errors import Fault, WireError
 from agent.wire.keys import PublicKey
 
 Verify = Callable[[bytes, bytes], bool]
@@ -53,18 +50,14 @@ def verify(folder: Path, signed: Verify, *, head: Head | None = None) -> AuditRe
 
 
 def by_key(key: PublicKey) -> Verify:
-    """A verifier of raw COSE signatures (r || s, or Ed25519) under `key`."""
+    """A verifier of raw COSE signatures under `key`."""
 
     def signed(message: bytes, signature: bytes) -> bool:
         try:
-            if isinstance(key, ed25519.Ed25519PublicKey):
-                key.verify(signature, message)
-            elif len(signature) == 64:
-                r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-                key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
-            else:
-                return False
-        except InvalidSignature:
+            keys.verify(key, signature, message)
+        except WireError as error:
+            if error.fault is not Fault.SIGNATURE:
+                raise
             return False
         return True
 

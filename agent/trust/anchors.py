@@ -17,7 +17,7 @@ from agent.trust.errors import TrustError
 from agent.wire.chain import ISSUER_SEALING, ISSUER_SIGNING
 from agent.wire.errors import WireError
 from agent.wire.evidence import Trust as EvidenceTrust
-from agent.wire.keys import KeyRing, PublicKey
+from agent.wire.keys import KeyRing, certified_key
 
 BROKER_CA = "broker-ca.pem"
 ISSUER_SIGNING_FILE = "issuer-signing.pem"
@@ -37,11 +37,11 @@ class IssuerTrust:
     @property
     def pinned_keys(self) -> KeyRing:
         """Every pinned signing key, valid now or not: enough to learn the time from, not to believe a decision."""
-        return KeyRing(_key(certificate) for certificate in self.signing)
+        return KeyRing(certified_key(certificate) for certificate in self.signing)
 
     def signing_keys(self, at: datetime) -> KeyRing:
         """The keys whose word counts at the aware time `at`."""
-        return KeyRing(_key(certificate) for certificate in self.signing if _valid(certificate, at))
+        return KeyRing(certified_key(certificate) for certificate in self.signing if _valid(certificate, at))
 
     def sealing_key(self, at: datetime) -> ec.EllipticCurvePublicKey:
         """The key to seal to at `at`: the first valid one of the file.
@@ -50,7 +50,7 @@ class IssuerTrust:
             TrustError: `trust.expired`.
         """
         for certificate in self.sealing:
-            key = certificate.public_key()
+            key = certified_key(certificate)
             if _valid(certificate, at) and isinstance(key, ec.EllipticCurvePublicKey):
                 return key
         raise TrustError("trust.expired", "no sealing certificate of the issuer is valid now")
@@ -81,7 +81,7 @@ def load_evidence_trust(folder: Path) -> EvidenceTrust:
     """
     signing = _certificates(folder / ISSUER_SIGNING_FILE, ISSUER_SIGNING)
     authorities = read_certificates(folder / EVIDENCE_CA)
-    return EvidenceTrust(_name(signing[0]), KeyRing(_key(certificate) for certificate in signing), authorities)
+    return EvidenceTrust(_name(signing[0]), KeyRing(certified_key(certificate) for certificate in signing), authorities)
 
 
 def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
@@ -104,16 +104,12 @@ def _certificates(path: Path, usage: x509.ObjectIdentifier) -> tuple[x509.Certif
         try:
             usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
             fits = usage in usages
-            KeyRing([_key(certificate)])
+            KeyRing([certified_key(certificate)])
         except (x509.ExtensionNotFound, ValueError, WireError):
             fits = False
         if not fits:
             raise TrustError("trust.anchor", f"{path} holds a certificate that is not for this use")
     return certificates
-
-
-def _key(certificate: x509.Certificate) -> PublicKey:
-    return certificate.public_key()  # type: ignore[return-value]  # load() refused every other kind
 
 
 def _name(certificate: x509.Certificate) -> str:

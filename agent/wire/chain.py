@@ -13,8 +13,10 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
+from agent.wire import sm2
 from agent.wire.errors import Fault, WireError
-from agent.wire.keys import PublicKey, algorithm_of
+from agent.wire.keys import PublicKey, certified_key
+from agent.wire.sm2 import Sm2PublicKey
 
 #: Extended key usages, in the arc of a UUID (ITU-T X.667): evidence by a terminal; words and seal of an issuer.
 EVIDENCE = x509.ObjectIdentifier("2.25.208417370614593012117190346286352917241.1")
@@ -41,6 +43,7 @@ def attester(chain: Sequence[bytes], anchors: Sequence[x509.Certificate], *, at:
 
     Raises:
         WireError: `chain`: another authority, expired, not yet valid, not for evidence, or not a certificate.
+            `suite`: an SM2 authority, and the extra `gm` is not installed.
     """
     if not 1 <= len(chain) <= MAX_CHAIN:
         raise WireError(Fault.CHAIN, "no chain of the expected length")
@@ -84,9 +87,8 @@ def read_attester(certificate: x509.Certificate) -> Attester:
     ueids = [str(name.value) for name in certificate.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)]
     if len(names) != 1 or len(ueids) != 1 or not TERMINAL_PATTERN.match(names[0]):
         raise WireError(Fault.CHAIN, "the certificate names no terminal")
-    key = certificate.public_key()
-    algorithm_of(key)
-    return Attester(names[0], _ueid(ueids[0]), key, certificate.serial_number, certificate)  # type: ignore[arg-type]  # algorithm_of refused every other key
+    key = certified_key(certificate)
+    return Attester(names[0], _ueid(ueids[0]), key, certificate.serial_number, certificate)
 
 
 def _ueid(text: str) -> bytes:
@@ -102,7 +104,22 @@ def _ueid(text: str) -> bytes:
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate, at: datetime) -> bool:
     try:
         authority = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        certificate.verify_directly_issued_by(issuer)
+        key = certified_key(issuer)
+        if isinstance(key, Sm2PublicKey):
+            _signed_by_sm2(certificate, issuer, key)
+        else:
+            certificate.verify_directly_issued_by(issuer)
+    except WireError as error:
+        if error.fault is Fault.SUITE:
+            raise
+        return False
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.ExtensionNotFound):
         return False
     return authority and issuer.not_valid_before_utc <= at <= issuer.not_valid_after_utc
+
+
+def _signed_by_sm2(certificate: x509.Certificate, issuer: x509.Certificate, key: Sm2PublicKey) -> None:
+    if certificate.issuer != issuer.subject:
+        raise WireError(Fault.CHAIN, "issued by somebody else")
+    content, algorithm = certificate.tbs_certificate_bytes, certificate.signature_algorithm_oid
+    sm2.verify_signed(content, algorithm, certificate.signature, key)

@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.utils import CryptographyDeprecationWarning
 
-from agent.wire import bounded
+from agent.wire import bounded, keys
 from agent.wire.errors import Fault, WireError
 from agent.wire.keys import PublicKey, Signer, algorithm_of, cose_key, thumbprint
 
@@ -62,6 +62,17 @@ class _RemoteKey(COSEKeyInterface):
         return self._signer.sign(msg)
 
 
+class _TrustedKey(COSEKeyInterface):
+    """A public key in the shape that cwt asks of one. It takes the header's `kid`, by which cwt would choose."""
+
+    def __init__(self, key: PublicKey, kid: bytes | None) -> None:
+        super().__init__({**cose_key(key), 3: algorithm_of(key), 4: [2], **({} if kid is None else {2: kid})})
+        self._public_key = key
+
+    def verify(self, msg: bytes, sig: bytes) -> None:
+        keys.verify(self._public_key, sig, msg)
+
+
 def sign(payload: bytes, signer: Signer, context: Context, *, chain: tuple[bytes, ...] = ()) -> bytes:
     """A tagged COSE_Sign1. With `chain` (DER, leaf first) the header carries x5chain (RFC 9360), else the key's kid."""
     protected: dict[int, Any] = {_ALG: signer.algorithm}
@@ -94,13 +105,14 @@ def verify(data: bytes, key: PublicKey, context: Context, *, limit: int) -> byte
     """The payload of a COSE_Sign1 that `key` made in `context`.
 
     Raises:
-        WireError: `malformed`, `limit`, `algorithm`, or `signature` (also for another context).
+        WireError: `malformed`, `limit`, `algorithm`, `suite` (not installed), `signature` (also for another context).
     """
-    if inspect(data, limit=limit).algorithm != algorithm_of(key):
+    outside = inspect(data, limit=limit)
+    if outside.algorithm != algorithm_of(key):
         raise WireError(Fault.ALGORITHM, "the header's algorithm is not the key's")
-    trusted = COSEKey.new({**cose_key(key), 3: algorithm_of(key), 4: [2]})
+    trusted = _TrustedKey(key, outside.kid)
     try:
-        return bytes(COSE.new().decode(data, _without_kid(trusted, data, limit), external_aad=context.encode()))
+        return bytes(COSE.new().decode(data, trusted, external_aad=context.encode()))
     except (CWTError, ValueError, TypeError) as error:
         raise WireError(Fault.SIGNATURE, "the signature does not hold") from error
 
@@ -112,8 +124,8 @@ def encrypt(plaintext: bytes, recipient: ec.EllipticCurvePublicKey, context: Con
     return bytes(COSE.new().encode_and_encrypt(plaintext, key, protected=protected, external_aad=context.encode()))
 
 
-def decrypt(data: bytes, keys: dict[bytes, ec.EllipticCurvePrivateKey], context: Context, *, limit: int) -> bytes:
-    """The plaintext of a COSE_Encrypt0 to one of `keys` (by thumbprint).
+def decrypt(data: bytes, held: dict[bytes, ec.EllipticCurvePrivateKey], context: Context, *, limit: int) -> bytes:
+    """The plaintext of a COSE_Encrypt0 to one of the keys in `held` (by thumbprint).
 
     Raises:
         WireError: `malformed`, `limit`, `algorithm`, `unknown_key`, or `decryption` (also for another context).
@@ -122,7 +134,7 @@ def decrypt(data: bytes, keys: dict[bytes, ec.EllipticCurvePrivateKey], context:
     if protected[_ALG] != HPKE_7:
         raise WireError(Fault.ALGORITHM, "not the contract's encryption")
     kid = protected.get(_KID)
-    private = keys.get(kid) if isinstance(kid, bytes) else None
+    private = held.get(kid) if isinstance(kid, bytes) else None
     if private is None:
         raise WireError(Fault.UNKNOWN_KEY, "sealed to a key that is not held here")
     secret = private.private_numbers().private_value.to_bytes(32, "big")
@@ -131,12 +143,6 @@ def decrypt(data: bytes, keys: dict[bytes, ec.EllipticCurvePrivateKey], context:
         return bytes(COSE.new().decode(data, key, external_aad=context.encode()))
     except (CWTError, ValueError, TypeError) as error:
         raise WireError(Fault.DECRYPTION, "the seal does not open") from error
-
-
-def _without_kid(key: COSEKeyInterface, data: bytes, limit: int) -> COSEKeyInterface:
-    """cwt picks keys by kid where the header has one: give the trusted key that name, its choice is already made."""
-    kid = inspect(data, limit=limit).kid
-    return key if kid is None else COSEKey.new({**key.to_dict(), 2: kid})
 
 
 def _layer(data: bytes, tag: int, length: int, *, limit: int) -> list[Any]:

@@ -10,6 +10,8 @@ class Fault(StrEnum):
     LIMIT = "limit"
     VERSION = "version"
     ALGORITHM = "algorithm"
+    #: Signed in a suite that is not taken, or not installed, here.
+    SUITE = "suite"
     SIGNATURE = "signature"
     CHAIN = "chain"
     DECRYPTION = "decryption"

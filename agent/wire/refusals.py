@@ -11,6 +11,7 @@ class Refusal(StrEnum):
     MALFORMED = "issuer.refused.malformed"
     VERSION = "issuer.refused.version"
     ALGORITHM = "issuer.refused.algorithm"
+    SUITE = "issuer.refused.suite"
     SEAL = "issuer.refused.seal"
     CHAIN = "issuer.refused.chain"
     SIGNATURE = "issuer.refused.signature"
@@ -31,6 +32,7 @@ _OF_FAULT = {
     Fault.LIMIT: Refusal.MALFORMED,
     Fault.VERSION: Refusal.VERSION,
     Fault.ALGORITHM: Refusal.ALGORITHM,
+    Fault.SUITE: Refusal.SUITE,
     Fault.SIGNATURE: Refusal.SIGNATURE,
     Fault.CHAIN: Refusal.CHAIN,
     Fault.DECRYPTION: Refusal.SEAL,
