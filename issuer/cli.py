@@ -66,10 +66,13 @@ def main() -> None:
 @_FOLDER
 @click.option("--name", required=True, help="The issuer's name; terminals pin it.")
 @click.option("--host", "hosts", multiple=True, default=("localhost", "127.0.0.1"), help="Names of the broker.")
-def init(folder: Path, name: str, hosts: tuple[str, ...]) -> None:
+@click.option("--broker", default="", help="Its URL as terminals see it.  [default: mqtts://HOST:8883]")
+def init(folder: Path, name: str, hosts: tuple[str, ...], broker: str) -> None:
     """Make the authorities, keys and default policy of a new issuer in FOLDER."""
-    layout = pki.create(folder, name, hosts)
+    layout = pki.create(folder, name, hosts, broker=broker)
     click.echo(f"issuer {name!r} made; its policy is {layout.policy}")
+    click.echo(f"what terminals are told when they enrol: {layout.site_settings}")
+    click.echo(f"whose documents they will believe: put certificates and master lists into {layout.site_documents}")
 
 
 @main.command()
@@ -81,7 +84,7 @@ def init(folder: Path, name: str, hosts: tuple[str, ...]) -> None:
 @click.option("--keep", multiple=True, help="A field of the holder that the policy stores.")
 def quickstart(folder: Path, name: str, terminal: str, port: int, user: str, keep: tuple[str, ...]) -> None:
     """Do `init`, `enroll` and `broker-config` in one go, for this machine; prints where things are, as JSON."""
-    layout = pki.create(folder, name, ("localhost", "127.0.0.1"))
+    layout = pki.create(folder, name, ("localhost", "127.0.0.1"), broker=f"mqtts://127.0.0.1:{port}")
     if keep:
         policy.keep(layout.policy, keep)
     made = {"terminal": pki.enroll(layout, terminal), "broker": broker_module.config(folder, port, user=user)}

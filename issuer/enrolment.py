@@ -15,7 +15,7 @@ from agent.wire.chain import EVIDENCE
 from agent.wire.enrolment import PIN_SIZE, RENEWAL_LIMIT, SECRET_SIZE, Renewal, renewal_context
 from agent.wire.errors import WireError
 from agent.wire.keys import PublicKey, algorithm_of, thumbprint
-from issuer import certificates, pki, store
+from issuer import certificates, pki, site, store
 from issuer.certificates import Subject
 from issuer.errors import IssuerError
 from issuer.layout import Layout
@@ -71,7 +71,7 @@ def _admit(layout: Layout, engine: Engine, terminal: str, device_key: PublicKey,
     store.add_key(engine, terminal, thumbprint(device_key).hex())
     issued = _issue(layout, terminal, ueid, device_key, tls_key)
     anchors = {f"trust/{name}": content.decode("ascii") for name, content in pki.trust_files(layout).items()}
-    return issued | anchors
+    return issued | anchors | site.files(layout)
 
 
 def renew(layout: Layout, engine: Engine, issuer: str, signed: bytes) -> dict[str, str]:

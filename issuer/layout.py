@@ -42,6 +42,16 @@ class Layout:
         """The TLS key of a worker, without suffix."""
         return self.root / "keys" / "mqtt" / name
 
+    @property
+    def site_settings(self) -> Path:
+        """What terminals are told of the site when they enrol."""
+        return self.root / "site" / "settings.toml"
+
+    @property
+    def site_documents(self) -> Path:
+        """CSCA certificates, master lists and CRLs that terminals are given when they enrol."""
+        return self.root / "site" / "documents"
+
     def terminal(self, terminal: str) -> Path:
         """The device folder made for a terminal."""
         return self.root / "terminals" / terminal

@@ -11,18 +11,22 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.wire.chain import EVIDENCE, ISSUER_SEALING, ISSUER_SIGNING, TERMINAL_PATTERN
 from agent.wire.keys import thumbprint
-from issuer import certificates, policy, store
+from issuer import certificates, policy, site, store
 from issuer.certificates import Subject
 from issuer.errors import IssuerError
 from issuer.layout import Layout
 
 #: The first worker's name at the broker. Names that begin so are never a terminal's.
 ISSUER_CLIENT = "issuer"
+#: Of a broker with TLS (IANA: secure-mqtt).
+DEFAULT_PORT = 8883
 _UEID_RANDOM = 1
 
 
-def create(root: Path, name: str, hosts: tuple[str, ...] = ("localhost", "127.0.0.1")) -> Layout:
-    """Make authorities, keys and the default policy of the issuer `name` below `root`; `hosts` name the broker.
+def create(root: Path, name: str, hosts: tuple[str, ...] = ("localhost", "127.0.0.1"), *, broker: str = "") -> Layout:
+    """Make authorities, keys, the default policy and the site's settings of the issuer `name` below `root`.
+
+    `hosts` name the broker; `broker` is its URL, as terminals are told, the first host's default port when empty.
 
     Raises:
         IssuerError: there is an issuer already.
@@ -48,6 +52,7 @@ def create(root: Path, name: str, hosts: tuple[str, ...] = ("localhost", "127.0.
         certificates.save(path, key, [server])
     certificates.save(layout.broker / "client-ca", None, [transport.certificate])
     policy.write_default(layout.policy, name)
+    site.write_default(layout, name, broker or f"mqtts://{hosts[0]}:{DEFAULT_PORT}")
     return layout
 
 

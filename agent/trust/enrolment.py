@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from agent.trust import anchors, file_key, identity
+from agent.trust import anchors, file_key, identity, site
 from agent.trust.errors import TrustError
 from agent.trust.identity import DEVICE_CHAIN, TLS_CHAIN, TLS_KEY, TRUST
 from agent.trust.request import certification_request
@@ -30,7 +30,6 @@ from agent.wire.errors import WireError
 from agent.wire.keys import Signer, thumbprint
 
 _TIMEOUT = 20.0
-_ANSWER_LIMIT = 256 * 1024
 _FILES = {DEVICE_CHAIN, TLS_CHAIN}
 NEW = ".new"
 
@@ -67,6 +66,7 @@ def enrol(url: str, code: Code, folder: Path, signer: Signer) -> str:
     """
     requests = _requests(folder, signer)
     answer = _ask(url, enrolment.ENROL_PATH, {"secret": code.secret.hex(), **requests}, code.pin)
+    site.keep(folder, answer)
     _write(folder, answer, suffix="")
     return identity.load(folder, signer).terminal
 
@@ -92,6 +92,7 @@ def accept(answer: bytes, folder: Path, signer: Signer) -> str:
         raise TrustError("provision.refused", "the file is not an answer of `renzheng-issuer sign`") from error
     if not mine:
         raise TrustError("trust.certificate", "the answer is for another terminal's key; nothing was changed")
+    site.keep(folder, files)
     _write(folder, files, suffix="")
     return identity.load(folder, signer).terminal
 
@@ -169,7 +170,7 @@ def _ask(url: str, path: str, body: dict[str, str], pin: bytes) -> dict[str, str
         _check_pin(connection.sock, pin)
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         response = connection.getresponse()
-        return _answer(response.status, response.read(_ANSWER_LIMIT + 1))
+        return _answer(response.status, response.read(enrolment.ANSWER_LIMIT + 1))
     except (OSError, http.client.HTTPException) as error:
         raise TrustError("provision.unreachable", f"{url} does not answer: {error}") from error
     finally:
@@ -184,7 +185,7 @@ def _check_pin(sock: Any, pin: bytes) -> None:
 
 def _answer(status: int, body: bytes) -> dict[str, str]:
     try:
-        answer = json.loads(body) if len(body) <= _ANSWER_LIMIT else None
+        answer = json.loads(body) if len(body) <= enrolment.ANSWER_LIMIT else None
     except ValueError:
         answer = None
     if not isinstance(answer, dict) or not all(isinstance(value, str) for value in answer.values()):

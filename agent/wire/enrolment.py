@@ -21,6 +21,12 @@ ANCHORS = frozenset(
     {"broker-ca.pem", "issuer-signing.pem", "issuer-sealing.pem", "evidence-ca.pem", SERVER_CERTIFICATE}
 )
 
+#: Besides certificates and anchors an enrolment brings what the issuer wishes of the site: settings in TOML, and the
+#: certificates and lists (base64) of the states whose documents are believed. A master list of all states has 1 MB.
+SITE_SETTINGS = "site/settings.toml"
+SITE_DOCUMENTS = "site/documents"
+ANSWER_LIMIT = 8 * 1024 * 1024
+
 RENEWAL_LIMIT = 16 * 1024
 
 
