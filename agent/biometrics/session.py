@@ -223,7 +223,8 @@ class FaceSession:
                 self._look_twice(frame, analysis)
         elif gate.phase in _TURNING:
             turn = gate.done[-1].turn if gate.phase is Phase.BACK else gate.guidance
-            share = gate.angle(turn, look)
+            # A single picture may read too little, and would then be asked for too much.
+            share = max(gate.angle(turn, look), gate.lasting(turn, look))
             bands = {Phase.ASK: _OUT, Phase.BACK: _BACK}.get(gate.phase, ())
             due = any(low <= share < high and self._first_of(low) for low, high in bands)
             # Who turned too fast to be seen on the way is looked at where they are.

@@ -17,6 +17,8 @@ _ACROSS, _UPRIGHT = (0.72, 0.25), (0.66, 0.30)
 _LOWEST = 0.12
 #: Below this share of what was asked it is surely somebody else; above it the light or the angle may be to blame.
 _SURELY = 0.7
+#: Looks aside among which one that is a little too unlike is forgiven: rims before an eye, a shadow.
+_ENOUGH = 4
 #: Looks ahead that make the reference.
 REFERENCE = 3
 
@@ -53,8 +55,10 @@ class SamePerson:
 
     @property
     def broken(self) -> bool:
-        """Whether somebody else has been seen."""
-        return min(self._shares(), default=1.0) < 1.0
+        """Whether somebody else has been seen: ahead, or aside surely or more than once."""
+        doubtful = [share for share in self._aside_shares() if share < 1.0]
+        ahead = any(cosine < AHEAD for cosine in self.ahead)
+        return ahead or len(doubtful) > 1 or min(doubtful, default=1.0) < _SURELY
 
     def template(self) -> Template | None:
         """One template of all looks ahead, weighted by their quality; None without any."""
@@ -63,9 +67,10 @@ class SamePerson:
     def part(self) -> LivenessPart:
         """The evidence: the smallest cosine, as a share of what was asked of it."""
         shares = self._shares()
+        needed = 1 if min(shares, default=1.0) >= 1.0 else _ENOUGH
         if min(shares, default=1.0) < _SURELY:
             verdict = LivenessVerdict.ATTACK
-        elif not self.broken and self.ahead and self.turned:
+        elif not self.broken and self.ahead and len(self.turned) >= needed:
             verdict = LivenessVerdict.LIVE
         else:
             verdict = LivenessVerdict.INDETERMINATE
@@ -80,10 +85,13 @@ class SamePerson:
 
     def _shares(self) -> list[float]:
         """Each cosine over what was asked of it."""
-        return [cosine / AHEAD for cosine in self.ahead] + [cosine / asked for cosine, asked in self.turned]
+        return [cosine / AHEAD for cosine in self.ahead] + self._aside_shares()
+
+    def _aside_shares(self) -> list[float]:
+        return [cosine / asked for cosine, asked in self.turned]
 
     def _similarity(self, template: Template) -> float:
-        return float(template.vector @ _fused(self._first).vector)
+        return float(template.first @ _fused(self._first).first)
 
 
 def _fused(looks: Sequence[tuple[Template, float]]) -> Template:

@@ -107,8 +107,8 @@ class TurnGate:
     _peak: float = 0.0
     _held_since: float = 0.0
     _last: Look | None = None
-    #: The looks before the present one that `lasting` goes by.
-    _recent: deque[Look] = field(default_factory=lambda: deque(maxlen=2))
+    #: The looks that `lasting` goes by, the newest last.
+    _recent: deque[Look] = field(default_factory=lambda: deque(maxlen=3))
     _pitches: list[float] = field(default_factory=list)
     _neutral: float = 0.0
     #: A turn that was already counted as a mistake goes on until the head is back.
@@ -154,7 +154,8 @@ class TurnGate:
 
     def lasting(self, turn: Guidance, look: Look) -> float:
         """`angle` without what the mesh gets wrong in single pictures: the median of `look` and the two before it."""
-        shares = sorted(self.angle(turn, each) for each in (*self._recent, look))
+        before = [each for each in self._recent if each is not look]
+        shares = sorted(self.angle(turn, each) for each in (*before[-2:], look))
         return shares[(len(shares) - 1) // 2]
 
     def frontal(self, look: Look) -> bool:
