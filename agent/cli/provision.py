@@ -1,22 +1,81 @@
-"""`renzheng provision`: make this terminal known to an issuer, and renew its certificates in time."""
+"""`renzheng provision`: make this terminal known to an issuer, have it serve, and renew its certificates in time."""
 
-import asyncio
+import json
+import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
+from rich.console import Console
 
-from agent.failures import RenzhengError
+from agent.cli.run import DEFAULT_SETTINGS
+from agent.provisioning.keys import DEFAULT_HANDLE, KINDS, KeyWish
 from agent.wire.keys import Signer
 
-_DEFAULT_HANDLE = 0x81010001
+DEFAULT_STATE = Path("/var/lib/renzheng")
+
+_Command = Callable[..., None]
+
+
+def _key_options(command: _Command) -> _Command:
+    for option in reversed(
+        (
+            click.option(
+                "--key", type=click.Choice(KINDS), default="auto", show_default=True,
+                help="Where the device key lives; auto: in the TPM if there is one, else in a file.",
+            ),
+            click.option("--tpm", "tcti", default="device:/dev/tpmrm0", show_default=True, help="Its TSS2 TCTI."),
+            click.option(
+                "--handle", type=int, default=DEFAULT_HANDLE, help="Handle in the TPM.  [default: 0x81010001]"
+            ),
+            click.option("--module", type=click.Path(exists=True, path_type=Path), help="PKCS#11 library."),
+            click.option("--token", default="", help="Label of the token."),
+            click.option("--label", default="renzheng", show_default=True, help="Label of the key on the token."),
+            click.option(
+                "--pin-file", type=click.Path(exists=True, path_type=Path), help="File whose first line is the PIN."
+            ),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
 
 @click.command()
-@click.option("--issuer", "url", default="", help="https://host:port of `renzheng-issuer provisioning`.")
-@click.option("--code", default="", help="The one-time code that the issuer printed.")
-@click.option("--renew", is_flag=True, help="Renew the certificates of an enrolled terminal instead.")
+@click.option("--issuer", "url", default="", help="Host, host:port or URL of `renzheng-issuer provisioning`.")
+@click.option("--code", default="", help="The one-time code that the issuer printed; - asks for it, unseen by others.")
+@click.option(
+    "--settings",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=DEFAULT_SETTINGS,
+    show_default=True,
+    help="The settings file: written if absent, else left as it is.",
+)
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_STATE,
+    show_default=True,
+    help="Folder for everything durable.",
+)
+@click.option(
+    "--folder", type=click.Path(file_okay=False, path_type=Path), help="Of the identity.  [default: STATE/identity]"
+)
+@click.option("--relying-party", default="", help="Who receives the decisions, if not as the issuer says.")
+@click.option(
+    "--broker",
+    "brokers",
+    multiple=True,
+    help="mqtts://host:port, if not as the issuer or the settings say.",
+)
+@_key_options
+@click.option("--again", is_flag=True, help="Enrol anew what is enrolled already: another issuer, another name.")
+@click.option("--identity-only", is_flag=True, help="Make key and certificates, and nothing else of this machine.")
+@click.option("--no-service", is_flag=True, help="Do not touch systemd.")
+@click.option("--renew", is_flag=True, help="Renew the certificates of an enrolled terminal.")
+@click.option("--within", type=int, default=None, help="With --renew: only if a certificate expires in this many days.")
 @click.option(
     "--request",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -27,163 +86,195 @@ _DEFAULT_HANDLE = 0x81010001
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Without a network: take the answer of `renzheng-issuer sign` from FILE.",
 )
-@click.option("--within", type=int, default=None, help="With --renew: only if a certificate expires in this many days.")
-@click.option(
-    "--broker", "brokers", multiple=True, help="With --renew: mqtts://host:port that must let the new ones in."
-)
-@click.option(
-    "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("identity"),
-    show_default=True,
-    help="Where keys, certificates and anchors are kept.",
-)
-@click.option(
-    "--key",
-    type=click.Choice(["file", "eddsa-file", "tpm", "pkcs11"]),
-    default="file",
-    show_default=True,
-    help="Where the evidence key lives. In a TPM or token it can never be copied.",
-)
-@click.option("--tpm", "tcti", default="device:/dev/tpmrm0", show_default=True, help="TSS2 TCTI of the TPM.")
-@click.option("--handle", type=int, default=_DEFAULT_HANDLE, help="Persistent handle in the TPM [default: 0x81010001].")
-@click.option("--module", type=click.Path(exists=True, path_type=Path), help="PKCS#11 library of the token.")
-@click.option("--token", default="", help="Label of the token.")
-@click.option("--label", default="renzheng", show_default=True, help="Label of the key on the token.")
-@click.option("--pin-file", type=click.Path(exists=True, path_type=Path), help="File whose first line is the PIN.")
+@click.option("--json", "as_json", is_flag=True, help="For machines: one document on standard output.")
 def provision(
     url: str,
     code: str,
+    path: Path,
+    state: Path,
+    folder: Path | None,
+    relying_party: str,
+    brokers: tuple[str, ...],
+    again: bool,
+    identity_only: bool,
+    no_service: bool,
     renew: bool,
+    within: int | None,
     request: Path | None,
     accept: Path | None,
-    within: int | None,
-    brokers: tuple[str, ...],
-    folder: Path,
-    key: str,
-    tcti: str,
-    handle: int,
-    module: Path | None,
-    token: str,
-    label: str,
-    pin_file: Path | None,
+    as_json: bool,
+    **key: Any,
 ) -> None:
-    """Make this terminal known to an issuer.
+    """Make this terminal known to an issuer, and have it serve.
 
     \b
     At the issuer:     renzheng-issuer code FOLDER lobby-1
-    At the terminal:   renzheng provision --issuer https://issuer:8443 --code ABCD-...
-    Before expiry:     renzheng provision --issuer https://issuer:8443 --renew --broker mqtts://broker:8883
-    By hand:           renzheng provision --request FILE; renzheng-issuer sign ...; renzheng provision --accept ANSWER
+    At the terminal:   sudo renzheng provision --issuer issuer.example --code ABCD-...
 
-    The evidence key is made here (or found, after an attempt that failed) and never leaves; the issuer gets requests
-    that prove its possession. Renewed certificates take the place of the old ones only after a broker let them in.
+    That is all. It makes the device key (in the TPM, if there is one), fetches certificates for it, pins the issuer,
+    takes the certificates of states and the site's settings that the issuer hands out, looks which reader and camera
+    are there, writes the settings, starts the service, lets it speak with the broker alone, and tests every part.
+
+    The code holds the head of the digest of the issuer's certificate: no other server gets the code, and nothing is
+    trusted on first sight. Done twice, it changes nothing: it finds what is done and does the rest. Settings that are
+    there are never written over.
+
+    \b
+    Another issuer:    renzheng provision --issuer other.example --code ... --again
+    Without a network: renzheng provision --request FILE; renzheng-issuer sign ...; renzheng provision --accept ANSWER
+    Before expiry:     nothing; renzheng-renew.timer does `renzheng provision --renew --within 30` every night
+
+    The exit status is 0 when the terminal is provisioned, 1 when it is not, 2 when it is and the self-test fails.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if key == "tpm":
-        signer = _in_tpm(handle, tcti, make=not renew)
-    elif key == "pkcs11":
-        if module is None or pin_file is None or not token:
-            raise click.UsageError("--key pkcs11 needs --module, --token and --pin-file")
-        signer = _on_token(module, token, label, pin_file, make=not renew)
-    else:
-        signer = _in_file(folder, "EdDSA" if key == "eddsa-file" else "ES256")
-    if request is not None or accept is not None:
-        _by_hand(folder, signer, request, accept)
-        return
-    if not url:
-        raise click.UsageError("--issuer is missing: https://host:port of `renzheng-issuer provisioning`")
+    from agent.provisioning.provision import address
+
+    wish = KeyWish(kind=key.pop("key"), **key)
+    if wish.kind == "pkcs11" and (wish.module is None or wish.pin_file is None or not wish.token):
+        raise click.UsageError("--key pkcs11 needs --module, --token and --pin-file")
+    where = folder or state / "identity"
+    url = address(url) if url else ""
     if renew:
-        _renew(url, folder, signer, brokers, within)
-    elif not code:
-        raise click.UsageError("--code is missing: `renzheng-issuer code` prints one")
+        _renew(url, path, folder, wish, brokers, within)
+    elif request is not None:
+        _request(where, wish, request)
+    elif identity_only:
+        _identity_only(url, _asked(code), where, wish, accept)
     else:
-        _enrol(url, code, folder, signer)
+        said: dict[str, Any] = {"terminal": {"relying_party": relying_party}} if relying_party else {}
+        if brokers:
+            said["broker"] = {"urls": list(brokers)}
+        answer = b"" if accept is None else accept.read_bytes()
+        _whole(url, _asked(code), path, state, where, wish, said, again, not no_service, answer, as_json=as_json)
 
 
-def _enrol(url: str, code: str, folder: Path, signer: Signer) -> None:
+def _asked(code: str) -> str:
+    return click.prompt("Code", hide_input=True, err=True) if code == "-" else code
+
+
+def _whole(
+    url: str,
+    code: str,
+    path: Path,
+    state: Path,
+    folder: Path,
+    key: KeyWish,
+    said: dict[str, Any],
+    again: bool,
+    serve: bool,
+    answer: bytes,
+    *,
+    as_json: bool,
+) -> None:
+    from agent.health import check
+    from agent.provisioning.provision import Step, Wish
+    from agent.provisioning.provision import provision as run
+    from agent.trust.enrolment import read_code
+
+    def told(step: Step) -> None:
+        mark = click.style("!", fg="yellow") if step.warn else click.style("✓", fg="green")
+        click.echo(f" {mark} {step.id:10} {step.text}", err=as_json)
+
+    outcome = run(
+        Wish(
+            path=path.absolute(),
+            state=state.absolute(),
+            folder=folder.absolute(),
+            url=url,
+            code=read_code(code) if code else None,
+            key=key,
+            said=said,
+            again=again,
+            serve=serve,
+            answer=answer,
+        ),
+        told,
+    )
+    if as_json:
+        steps = [{"id": step.id, "text": step.text, "warn": step.warn} for step in outcome.steps]
+        document = {"version": 1, "terminal": outcome.terminal, "serving": outcome.serving, "steps": steps}
+        click.echo(json.dumps({**document, "self_test": check.document(outcome.report)}, ensure_ascii=False))
+    else:
+        _show(outcome.report)
+        click.echo(_next(outcome.terminal, path, serving=outcome.serving))
+    sys.exit(2 if outcome.report.status is check.Status.FAIL else 0)
+
+
+def _show(report: Any) -> None:
+    """The self-test in a line, and what did not pass with its remedy."""
+    from agent.cli.self_test import table
+    from agent.health.check import Status
+
+    counts = ", ".join(f"{report.count(status)} {status}" for status in Status if report.count(status))
+    good = report.status is Status.PASS
+    mark = click.style("✓", fg="green") if good else click.style("!", fg="yellow")
+    click.echo(f" {mark} {'self-test':10} {counts}")
+    open_ones = tuple(result for result in report.results if result.finding.status in (Status.WARN, Status.FAIL))
+    if open_ones:
+        Console().print(table(replace(report, results=open_ones), fix_hints=True))
+
+
+def _next(terminal: str, path: Path, *, serving: bool) -> str:
+    begin = (
+        f"{terminal} serves. It starts at every boot, heals itself and renews its certificates."
+        if serving
+        else f"{terminal} is ready. Start it: renzheng run --settings {path}"
+    )
+    return (
+        f"\n{begin}"
+        "\n  look        renzheng self-test --fix-hints; systemctl status renzheng; journalctl -u renzheng -x"
+        f"\n  settings    {path}, then: renzheng config check; systemctl restart renzheng"
+        "\n  documents   renzheng trust list; renzheng trust import FILE"
+        "\n  screen      systemctl enable --now renzheng-kiosk  (needs cage and chromium)"
+    )
+
+
+def _identity_only(url: str, code: str, folder: Path, key: KeyWish, accept: Path | None) -> None:
     from agent.trust import enrolment
 
-    terminal = enrolment.enrol(url, enrolment.read_code(code), folder, signer)
+    signer = _signer(folder, key)
+    if accept is not None:
+        terminal = enrolment.accept(accept.read_bytes(), folder, signer)
+    elif url and code:
+        terminal = enrolment.enrol(url, enrolment.read_code(code), folder, signer)
+    else:
+        raise click.UsageError("--issuer and --code are needed: `renzheng-issuer code` prints one")
     click.echo(f"this terminal is {terminal}; keys, certificates and anchors are in {folder}")
 
 
-def _by_hand(folder: Path, signer: Signer, request: Path | None, accept: Path | None) -> None:
+def _request(folder: Path, key: KeyWish, target: Path) -> None:
+    from agent.provisioning.account import acting_as, make_folder, service_account
     from agent.trust import enrolment
 
-    if request is not None:
-        request.write_bytes(enrolment.request_by_hand(folder, signer))
-        click.echo(f"{request}: take it to `renzheng-issuer sign`")
-    if accept is not None:
-        terminal = enrolment.accept(accept.read_bytes(), folder, signer)
-        click.echo(f"this terminal is {terminal}; keys, certificates and anchors are in {folder}")
+    account = service_account()
+    make_folder(folder.parent, account)
+    make_folder(folder, account)
+    with acting_as(account):
+        content = enrolment.request_by_hand(folder, _signer(folder, key))
+    target.write_bytes(content)
+    click.echo(f"{target}: take it to `renzheng-issuer sign`, and its answer back to `renzheng provision --accept`")
 
 
-def _renew(url: str, folder: Path, signer: Signer, brokers: tuple[str, ...], within: int | None) -> None:
-    from agent.trust import enrolment
+def _signer(folder: Path, key: KeyWish) -> Signer:
+    from agent.provisioning import keys
 
-    left = enrolment.lifetime_left(folder, datetime.now(UTC)).days
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return keys.signer(keys.choose(key), folder, make=True)
+
+
+def _renew(
+    url: str, path: Path, folder: Path | None, key: KeyWish, brokers: tuple[str, ...], within: int | None
+) -> None:
+    """Renew by the settings, or by the command line alone when it names the folder."""
+    from agent.provisioning import renewal
+
+    where = renewal.of_settings(path) if folder is None else renewal.Place(folder, url, brokers, key)
+    where = replace(where, url=url or where.url, brokers=brokers or where.brokers)
+    left = renewal.days_left(where)
     if within is not None and left > within:
         click.echo(f"nothing to do: the certificates are good for {left} days")
         return
-    if not brokers:
-        raise click.UsageError("--renew needs --broker: the new certificates must prove themselves before they count")
-    enrolment.renew(url, folder, signer)
-    asyncio.run(_connect_once(folder, brokers))
-    enrolment.promote(folder)
-    click.echo(
-        "the broker let the new certificates in: TLS uses them from its next connection, evidence from the next start"
-    )
-
-
-async def _connect_once(folder: Path, brokers: tuple[str, ...]) -> None:
-    """Connect with the renewed files, and let go at once.
-
-    Raises:
-        TransportError: they were not let in; the old ones stay.
-    """
-    from agent.transport.mqtt import MqttLink, Tls
-    from agent.trust import identity
-    from agent.trust.enrolment import NEW
-
-    # The issuer's name rules the client id, so a running agent is cut off for a moment and comes back by itself.
-    files = (folder / (name + NEW) for name in (identity.TLS_CHAIN, identity.TLS_KEY))
-    link = MqttLink(client_id="", brokers=brokers, tls=Tls(folder / identity.TRUST / "broker-ca.pem", *files))
-    link.start()
-    try:
-        await link.wait_connected(5.0)
-    finally:
-        await link.stop()
-
-
-def _in_file(folder: Path, kind: str) -> Signer:
-    from agent.trust import file_key, identity
-
-    path = folder / identity.DEVICE_KEY
-    return file_key.load(path) if path.exists() else file_key.create(path, kind=kind)
-
-
-def _in_tpm(handle: int, tcti: str, *, make: bool) -> Signer:
-    from agent.trust import tpm_key
-
-    return _found_or_made(lambda: tpm_key.TpmSigner(handle, tcti), lambda: tpm_key.create(handle, tcti), make=make)
-
-
-def _on_token(module: Path, token: str, label: str, pin_file: Path, *, make: bool) -> Signer:
-    from agent.trust import pkcs11_key
-
-    return _found_or_made(
-        lambda: pkcs11_key.Pkcs11Signer(module, token, label, pin_file),
-        lambda: pkcs11_key.create(module, token, label, pin_file),
-        make=make,
-    )
-
-
-def _found_or_made(find: Callable[[], Signer], create: Callable[[], Signer], *, make: bool) -> Signer:
-    """The key of an earlier attempt, else a new one."""
-    try:
-        return find()
-    except RenzhengError:
-        if not make:
-            raise
-        return create()
+    if not where.url or not where.brokers:
+        missing = "--broker" if where.url else "--issuer"
+        raise click.UsageError(f"--renew needs {missing}: the settings do not name it")
+    renewal.renew(where)
+    click.echo("the broker let the new certificates in: they are in use as soon as nobody is being served")

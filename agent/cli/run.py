@@ -10,6 +10,7 @@ from agent.app import running
 from agent.configuration.store import open_store
 from agent.health import events, log
 from agent.remote import Steward
+from agent.renewal import follow
 
 DEFAULT_SETTINGS = Path("/etc/renzheng/renzheng.toml")
 
@@ -42,7 +43,7 @@ async def _serve(path: Path) -> None:
     while not stopped.is_set():
         settings = steward.boot()
         log.configure(settings.log.level)
-        async with running(settings, steward=steward):
+        async with running(settings, steward=steward) as app, follow(steward, app.screens):
             await _either(stopped, steward.again)
             events.emit(events.STOPPED, reason="signal" if stopped.is_set() else "renewal")
 

@@ -170,6 +170,9 @@ class Identity(Section):
 
     folder: Path = Path("identity")
     key: KeySettings = FileKey()
+    issuer: str = Field(
+        default="", max_length=300, title="https://host:port where certificates are renewed; empty: by hand"
+    )
 
 
 class Deadlines(Section):

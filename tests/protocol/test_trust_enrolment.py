@@ -43,7 +43,7 @@ def serving(root: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with stack(tmp_path_factory.mktemp("enrolment") / "issuer") as made:
+    with stack(tmp_path_factory.mktemp("enrolment") / "issuer", suites='["ES256", "EdDSA", "SM2"]') as made:
         yield made
 
 
@@ -67,7 +67,7 @@ def test_a_request_for_a_certificate_names_its_key(tmp_path: Path, kind: str) ->
     assert request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "lobby-1"
 
 
-@pytest.mark.parametrize("kind", ["ES256", "EdDSA"])
+@pytest.mark.parametrize("kind", ["ES256", "EdDSA", "SM2"])
 async def test_a_terminal_enrols_with_a_code_and_is_then_believed(
     deployment: Stack, url: str, tmp_path: Path, kind: str
 ) -> None:
@@ -169,7 +169,8 @@ def test_a_terminal_without_a_network_enrols_by_hand(deployment: Stack, tmp_path
     at_office = [sys.executable, "-m", "issuer.cli", "sign", str(deployment.root), "by-hand", str(tmp_path / "request")]
     subprocess.run([*at_terminal, "--request", str(tmp_path / "request")], check=True, capture_output=True)
     subprocess.run([*at_office, "-o", str(tmp_path / "answer")], check=True, capture_output=True)
-    subprocess.run([*at_terminal, "--accept", str(tmp_path / "answer")], check=True, capture_output=True)
+    accepted = [*at_terminal, "--identity-only", "--accept", str(tmp_path / "answer")]
+    subprocess.run(accepted, check=True, capture_output=True)
 
     async def verified() -> bool:
         async with terminal(tmp_path / "id", deployment.url) as lobby:

@@ -1,0 +1,1 @@
+"""From an installed package to a serving terminal: key, certificates, trust, settings, service, self-test."""
