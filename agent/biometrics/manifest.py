@@ -22,6 +22,8 @@ class Role(StrEnum):
     POINTS = "points"
     MESH = "mesh"
     EMBED = "embed"
+    #: Another embedding beside the first (a choice: the shipped bundle has none).
+    SECOND = "second"
     PASSIVE = "passive"
 
 
@@ -32,6 +34,13 @@ class View(StrEnum):
     POINTS_MIRRORED = "points-mirrored"
     MESH = "mesh"
     MESH_MIRRORED = "mesh-mirrored"
+
+
+class Crop(StrEnum):
+    """How an embedding network wants a face cut out: each was trained on squares of its own kind."""
+
+    ARCFACE = "arcface"
+    DLIB = "dlib"
 
 
 class Section(BaseModel):
@@ -113,6 +122,9 @@ class ModelEntry(Section):
     #: Views of a frame of the camera, of which many come, and of a picture that comes once (embedding only).
     live_views: tuple[View, ...] = (View.POINTS,)
     still_views: tuple[View, ...] = (View.POINTS, View.POINTS_MIRRORED)
+    crop: Crop = Crop.ARCFACE
+    #: The second network's share of the similarity.
+    weight: float | None = Field(default=None, gt=0, lt=1)
     thresholds: tuple[Threshold, ...] = ()
 
 
@@ -122,3 +134,10 @@ class Manifest(Section):
     format: int = Field(ge=1, le=1)
     name: str
     models: dict[Role, ModelEntry]
+
+    @model_validator(mode="after")
+    def _weight_of_the_second(self) -> "Manifest":
+        for role, entry in self.models.items():
+            if (role is Role.SECOND) != (entry.weight is not None):
+                raise ValueError(f"models.{role}: weight belongs to the second embedding, which needs one")
+        return self

@@ -5,6 +5,7 @@ A site manifest names the models that it was measured with; with any other model
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
@@ -13,12 +14,14 @@ from agent.biometrics.errors import ModelError
 from agent.biometrics.manifest import Role, Section, Sha256, Threshold
 
 LARGEST = 1 << 20
+#: `ModelBundle.templates`.
+Templates = Annotated[str, Field(pattern=r"^[0-9a-f]{64}(\+[0-9a-f]{64}@0\.[0-9]{1,6})?$")]
 
 
 class SiteEmbedding(Section):
-    """Thresholds for one embedding model."""
+    """Thresholds for one embedding model, or for two together."""
 
-    model: Sha256
+    model: Templates
     thresholds: tuple[Threshold, ...] = Field(min_length=1)
 
 
@@ -75,6 +78,6 @@ class SiteManifest(Section):
         """
         if self.embed is None:
             return bundle.entry(Role.EMBED).thresholds
-        if self.embed.model != bundle.entry(Role.EMBED).sha256:
+        if self.embed.model != bundle.templates:
             raise ModelError("model.manifest", "the site's thresholds were calibrated with another embedding model")
         return self.embed.thresholds

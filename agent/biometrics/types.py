@@ -34,10 +34,23 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Template:
-    """A unit-length embedding (float32, shape (d,)) and the SHA-256 of the model that made it."""
+    """A unit-length embedding (float32, shape (d,)) and what made it (`ModelBundle.templates`).
+
+    Of two networks the vectors stand one behind the other, scaled so that the cosine is the weighted mean of both.
+    """
 
     vector: NDArray[np.float32]
     model: str
+    #: How many of the numbers are the first network's; 0 if there is no other.
+    leading: int = 0
+
+    @property
+    def first(self) -> NDArray[np.float32]:
+        """The first network's embedding alone, of unit length: one scale of cosines, whatever stands beside it."""
+        if not self.leading:
+            return self.vector
+        part = self.vector[: self.leading]
+        return np.asarray(part / max(float(np.linalg.norm(part)), 1e-12), np.float32)
 
 
 class Guidance(StrEnum):

@@ -175,19 +175,24 @@ def calibrate_camera(
 
 @models.command()
 @click.argument("file", type=existing)
-@click.option("--role", type=click.Choice(["detect", "points", "mesh", "embed", "passive"]), default="embed")
+@click.option("--role", type=click.Choice(["detect", "points", "mesh", "embed", "second", "passive"]), default="embed")
 @click.option("--input", "contract", required=True, help=INPUT_HELP)
 @click.option("--licence", default="as licensed to the operator", help="What its licence is.")
+@click.option("--crop", type=click.Choice(["arcface", "dlib"]), default="arcface", help="How it wants faces cut out.")
+@click.option("--weight", type=click.FloatRange(0.01, 0.99), help="A second embedding's share of the similarity.")
 @click.option("--bundle", type=folder, required=True, help="Folder of the bundle; made from the shipped one if absent.")
-def add(file: Path, role: str, contract: str, licence: str, bundle: Path) -> None:
+def add(file: Path, role: str, contract: str, licence: str, crop: str, weight: float | None, bundle: Path) -> None:
     """Put the model FILE into a bundle: its digest, shapes and input contract go into the manifest.
 
-    An embedding network brings no thresholds: calibrate it before the daemon can use it. The bundle's signature is
+    An embedding network brings no thresholds: calibrate it before the daemon can use it. With the role `second` it
+    stands beside the first embedding, and both together need thresholds of their own. The bundle's signature is
     removed: sign it again.
     """
     from agent.evaluation.bundles import add_model
 
-    entry = add_model(bundle, file, role, contract, licence)
+    if (role == "second") != (weight is not None):
+        raise click.UsageError("--weight belongs to --role second, which needs one: 0.5 counts both alike")
+    entry = add_model(bundle, file, role, contract, licence, crop, weight)
     shapes = ", ".join(f"{output.name} {list(output.shape)}" for output in entry.outputs)
     click.echo(f"{entry.file}: input {list(entry.input.shape)}, output {shapes}, SHA-256 {entry.sha256}")
 

@@ -22,12 +22,17 @@ OUTPUT_NAMES = {
     Role.POINTS: ("probability", "box", "points"),
     Role.MESH: ("mesh", "presence"),
     Role.EMBED: ("embedding",),
+    Role.SECOND: ("embedding",),
     Role.PASSIVE: ("leaf_scores", "leaf_mask"),
 }
 
 
-def add_model(folder: Path, file: Path, role: str, contract: str, licence: str) -> ModelEntry:
+def add_model(
+    folder: Path, file: Path, role: str, contract: str, licence: str, crop: str = "", weight: float | None = None
+) -> ModelEntry:
     """Copy `file` into the bundle and write its entry; the bundle starts as a copy of the shipped one.
+
+    `weight` is the share of the similarity that a second embedding has: a second one voids the first one's thresholds.
 
     Raises:
         EvaluationError: `evaluation.contract`, the input contract cannot be read.
@@ -45,7 +50,7 @@ def add_model(folder: Path, file: Path, role: str, contract: str, licence: str) 
     _start(folder)
     document = tomlkit.parse((folder / MANIFEST).read_text("utf-8"))
     name = file.name if file.suffix == ".tflite" else file.name + ".tflite"
-    entry = {
+    entry: dict[str, Any] = {
         "file": name,
         "sha256": hashlib.sha256(content).hexdigest(),
         "input": _contract(contract, inputs[0]),
@@ -55,8 +60,11 @@ def add_model(folder: Path, file: Path, role: str, contract: str, licence: str) 
         "licence": licence,
         "quantization": "as delivered",
     }
+    entry |= {key: value for key, value in (("crop", crop), ("weight", weight)) if value}
     models: Any = document["models"]
     models[str(kind)] = tomlkit.item(entry)
+    if kind is Role.SECOND:
+        models[str(Role.EMBED)].pop("thresholds", None)
     text = tomlkit.dumps(document).encode()
     manifest = parse_manifest(text)
     added = manifest.models[kind]

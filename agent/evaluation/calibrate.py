@@ -54,8 +54,7 @@ def calibrate_threshold(table: Path, fmr: float, site: Path | None, run: Run) ->
     )
     if run.folder is not None and site is None:
         return threshold, _into_bundle(run.folder, threshold)
-    model = run.bundle().entry(Role.EMBED).sha256
-    return threshold, _into_site(site or Path("site.toml"), model, threshold)
+    return threshold, _into_site(site or Path("site.toml"), run.bundle().templates, threshold)
 
 
 def _into_site(path: Path, model: str, threshold: Threshold) -> Path:

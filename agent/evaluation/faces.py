@@ -39,9 +39,9 @@ class Embeddings:
 
 def embeddings_key(bundle: ModelBundle, as_portraits: bool = False) -> str:
     """Names what decides the templates of stills: the models and the views that are added up."""
-    roles = (Role.DETECT, Role.MESH, Role.POINTS, Role.EMBED)
+    finders = (bundle.entry(role).sha256 for role in (Role.DETECT, Role.MESH, Role.POINTS))
     kind = ["portrait"] if as_portraits else []
-    return cache_key([*kind, *(bundle.entry(role).sha256 for role in roles), *bundle.entry(Role.EMBED).still_views])
+    return cache_key([*kind, *finders, bundle.templates, *bundle.entry(Role.EMBED).still_views])
 
 
 def embed_files(

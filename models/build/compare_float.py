@@ -58,7 +58,7 @@ def main() -> None:
         Role.DETECT: pipeline._detect,
         Role.MESH: pipeline._mesh,
         Role.POINTS: pipeline._five,
-        Role.EMBED: pipeline._embed,
+        Role.EMBED: pipeline._embed._first,
         Role.PASSIVE: judge,
     }
     recorders = {}

