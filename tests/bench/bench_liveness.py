@@ -1,27 +1,23 @@
-"""How often each kind of presentation passes the liveness gate, in simulation.
+"""How often each kind of presentation passes the liveness gate, in whole attempts of rendered frames.
 
-    python tests/bench/bench_liveness.py --runs 100 --out report.json
+    python -m tests.bench.bench_liveness --runs 100 --out report.json
 
-`--portraits` takes a CSV (`path,subject`) of further frontal pictures, one of each subject is used; without it the
-persons are the three shipped portraits. What this proves and what it does not: docs/liveness.md.
+`--portraits` takes a CSV (`path,subject`) of further frontal pictures, one of each subject; every fifth from each
+`--part` on. Without it the persons are the three shipped portraits. The report is written again after every attempt, so
+that a run may be ended at any time. Angles alone, by the thousand: bench_liveness_orders. What this proves and what it
+does not: docs/liveness.md.
 """
 
 import csv
-import json
-import math
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from time import monotonic
 
 import click
 import numpy as np
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
 from agent.biometrics.liveness.challenge import Challenge, draw
 from agent.biometrics.liveness.policy import POLICIES, LivenessPolicy
@@ -36,90 +32,9 @@ from agent.biometrics.simulator.person import Person
 from agent.biometrics.simulator.scene import Light, Studio
 from agent.biometrics.simulator.texture import Portrait
 from agent.biometrics.types import Guidance, LivenessVerdict
+from tests.bench.liveness_rates import Outcome, show, write
 
-Trace = list[tuple[float, float, float]]
-
-
-# ---- Angles only: thousands of attempts against the state machine, no pixels ----
-
-
-def follow(policy: LivenessPolicy, challenge: Challenge, mover: Mover, rate: float = 15.0) -> tuple[TurnGate, Trace]:
-    """A person with `mover`'s habits who is led through `challenge`, and the angles that they showed."""
-    gate, trace = TurnGate(challenge, policy, 0.0), []
-    for index in range(int(policy.timeout * rate) + 2):
-        now = index / rate
-        pose = mover.pose(now)
-        trace.append((now, pose.yaw, pose.pitch))
-        gate.see(Look(now, pose.yaw, pose.pitch, 0))
-        if gate.over:
-            break
-        mover.observe(gate.guidance, now)
-    return gate, trace
-
-
-def play(policy: LivenessPolicy, challenge: Challenge, trace: Trace, rate: float = 15.0) -> TurnGate:
-    """A recording that is played again and again until the gate decides."""
-    gate = TurnGate(challenge, policy, 0.0)
-    index = 0
-    while not gate.over:
-        _, yaw, pitch = trace[index % len(trace)]
-        gate.see(Look(index / rate, yaw, pitch, 0))
-        index += 1
-    return gate
-
-
-def enumerating() -> Trace:
-    """A video that shows every turn in order, with pauses in between."""
-    mover = Mover(np.random.default_rng(7), Habits())
-    turns = [Guidance.TURN_LEFT, Guidance.TURN_RIGHT, Guidance.LOOK_UP, Guidance.LOOK_DOWN]
-    trace = []
-    for index in range(int(4 * 4.0 * 15)):
-        now = index / 15
-        mover.observe(turns[int(now / 4.0)] if now % 4.0 < 2.0 else Guidance.LOOK_HERE, now)
-        pose = mover.pose(now)
-        trace.append((now, pose.yaw, pose.pitch))
-    return trace
-
-
-def angle_runs(policy: LivenessPolicy, runs: int) -> Iterator[tuple[str, list[str]]]:
-    """The species that need no pixels, each with the outcome of each run ("" is passed)."""
-    habits = {
-        "person": Habits(),
-        "person, 30° and 24° turns": Habits(yaw=(30.0, 1.0), pitch=(24.0, 1.0), insist=0.0),
-        "person, slow to react": Habits(reaction=(1.6, 0.5), turning=(1.1, 0.2)),
-        "person, mistakes 1 prompt in 10": Habits(confusion=0.1),
-    }
-    for name, habit in habits.items():
-        outcomes = []
-        for seed in range(runs):
-            challenge = draw(policy, rng=seeded(seed))
-            gate, _ = follow(policy, challenge, Mover(np.random.default_rng(seed), habit))
-            outcomes.append(gate.failure)
-        yield name, outcomes
-    once: list[str] = []
-    slow: list[str] = []
-    right: list[str] = []
-    for seed in range(runs):
-        earlier, now = draw(policy, rng=seeded(seed)), draw(policy, rng=seeded(10**6 + seed))
-        for outcomes, habit in ((once, Habits()), (slow, Habits(reaction=(1.3, 0.2)))):
-            _, trace = follow(policy, earlier, Mover(np.random.default_rng(seed), habit))
-            outcomes.append(play(policy, now, trace).failure)
-        same_turns = replace(
-            now, steps=tuple(replace(s, turn=e.turn) for s, e in zip(now.steps, earlier.steps, strict=True))
-        )
-        _, trace = follow(policy, earlier, Mover(np.random.default_rng(seed), Habits()))
-        right.append(play(policy, same_turns, trace).failure)
-    yield "recording of one earlier attempt", once
-    yield "recording of one earlier attempt, slow victim", slow
-    yield "recording with the right turns, other times", right
-    everything = enumerating()
-    yield (
-        "recording of every turn in a loop",
-        [play(policy, draw(policy, rng=seeded(seed)), everything[seed % 60 :]).failure for seed in range(runs)],
-    )
-
-
-# ---- Pixels: whole sessions with rendered frames ----
+RATE = 12.0
 
 
 @cache
@@ -128,48 +43,58 @@ def pipeline() -> FacePipeline:
 
 
 @cache
-def cast(source: str) -> tuple[Portrait, ...]:
+def cast(source: str, parts: tuple[int, ...]) -> tuple[Portrait, ...]:
     """The portraits of everybody."""
-    shipped = tuple(portraits.shipped(name) for name in (portraits.CHIP, portraits.LIVE, portraits.OTHER))
     if not source:
-        return shipped
+        return tuple(portraits.shipped(name) for name in (portraits.LIVE, portraits.OTHER, portraits.CHIP))
     table = Path(source)
     with table.open(newline="") as lines:
         first = {row["subject"]: row["path"] for row in reversed(list(csv.DictReader(lines)))}
-    found = []
-    for path in sorted(first.values())[::5]:
-        portrait = portraits.read_portrait(table.parent / path, pipeline())
-        found.append(portrait)
-    return (*shipped, *found)
+    paths = sorted(first.values())
+    chosen = [path for part in parts for path in paths[part::5]]
+    return tuple(portraits.read_portrait(table.parent / path, pipeline()) for path in chosen)
 
 
-def _person(source: str, seed: int) -> Person:
-    everybody = cast(source)
-    return Person.of(everybody[seed % len(everybody)], seed)
+@cache
+def person(source: str, parts: tuple[int, ...], number: int) -> Person:
+    return Person.of(cast(source, parts)[number], number)
 
 
-def _print(source: str, seed: int, handling: Paper, angle: float) -> Actor:
-    everybody = cast(source)
-    return Print(everybody[seed % len(everybody)], handling, angle=angle, seed=seed)
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt that is to be made."""
+
+    species: str
+    source: str
+    parts: tuple[int, ...]
+    policy: str
+    seed: int
+    gain: float
+
+    @property
+    def subject(self) -> int:
+        """Whose portrait it is."""
+        return self.seed % len(cast(self.source, self.parts))
+
+    def portrait(self) -> Portrait:
+        """The portrait of the subject."""
+        return cast(self.source, self.parts)[self.subject]
+
+    def person(self, *, glasses: bool = False) -> Person:
+        """The subject."""
+        return replace(person(self.source, self.parts, self.subject), wears_glasses=glasses)
+
+    def somebody_else(self) -> Person:
+        """Another one, over time everybody else. The first two shipped portraits are of two people."""
+        count = 2 if not self.source else len(cast(self.source, self.parts))
+        step = 1 + (self.seed // count) % (count - 1)
+        return person(self.source, self.parts, (self.subject + step) % count)
 
 
-def _eye_holes(source: str, seed: int) -> Actor:
-    everybody = cast(source)
-    behind = Person.of(everybody[(seed + 1) % len(everybody)], seed)
-    return Print(everybody[seed % len(everybody)], Paper.BENT, behind=behind, seed=seed)
-
-
-def _swap(source: str, seed: int) -> Actor:
-    # The two pictures of one person that are shipped are no swap.
-    everybody = cast(source)[1:]
-    ahead, turning = everybody[seed % len(everybody)], everybody[(seed // len(everybody) + seed + 1) % len(everybody)]
-    return Swap(Person.of(ahead, seed), Person.of(turning, seed), seed)
-
-
-def _replay(source: str, seed: int, policy: LivenessPolicy, *, same: bool) -> tuple[Actor, Challenge]:
+def _replay(job: Job, policy: LivenessPolicy, *, same: bool) -> tuple[Actor, Challenge]:
     """A screen that plays an earlier attempt of its victim, against a fresh challenge or (`same`) its own turns."""
-    mine, theirs = draw(policy, rng=seeded(seed)), draw(policy, rng=seeded(10**6 + seed))
-    mover = Mover(np.random.default_rng(seed), Habits())
+    mine, theirs = draw(policy, rng=seeded(job.seed)), draw(policy, rng=seeded(10**6 + job.seed))
+    mover = Mover(np.random.default_rng(job.seed), Habits())
     gate = TurnGate(theirs, policy, 0.0)
     prompts: list[tuple[float, Guidance]] = []
     now = 0.0
@@ -179,135 +104,104 @@ def _replay(source: str, seed: int, policy: LivenessPolicy, *, same: bool) -> tu
         if not prompts or prompts[-1][1] is not gate.guidance:
             prompts.append((now, gate.guidance))
         mover.observe(gate.guidance, now)
-        now += 1 / 12
-    victim = Holder(_person(source, seed), seed)
-    recording = record(victim, Studio(seed=seed), prompts, now + 0.5, 12.0)
+        now += 1 / RATE
+    recording = record(Holder(job.person(), job.seed), Studio(seed=job.seed), prompts, now + 0.5, RATE)
     if same:
-        mine = replace(
-            mine, steps=tuple(replace(s, turn=t.turn) for s, t in zip(mine.steps, theirs.steps, strict=True))
-        )
-    return Replay(recording, seed=seed), mine
+        right = tuple(replace(step, turn=old.turn) for step, old in zip(mine.steps, theirs.steps, strict=True))
+        mine = replace(mine, steps=right)
+    return Replay(recording, seed=job.seed), mine
 
 
 def _turn(angle: float) -> Habits:
     return Habits(yaw=(angle, 0.5), pitch=(0.8 * angle, 0.5), insist=0.0)
 
 
-SPECIES: dict[str, Callable[[str, int], Actor]] = {
-    "person, 25° turns": lambda s, k: Holder(_person(s, k), k, _turn(25.0)),
-    "person, 30° turns": lambda s, k: Holder(_person(s, k), k, _turn(30.0)),
-    "person, 35° turns": lambda s, k: Holder(_person(s, k), k, _turn(35.0)),
-    "person, as people turn": lambda s, k: Holder(_person(s, k), k),
-    "person with glasses": lambda s, k: Holder(replace_glasses(_person(s, k)), k),
-    "print, still": lambda s, k: _print(s, k, Paper.STILL, 0.0),
-    "print, tilted 45°": lambda s, k: _print(s, k, Paper.TILTED, 45.0),
-    "print, tilted 60°": lambda s, k: _print(s, k, Paper.TILTED, 60.0),
-    "print, bent and turned 45°": lambda s, k: _print(s, k, Paper.BENT, 45.0),
-    "print, bent and turned 60°": lambda s, k: _print(s, k, Paper.BENT, 60.0),
-    "print, bent, holes for eyes": _eye_holes,
-    "two persons change places": _swap,
-    "injected portrait, noise added": lambda s, k: Injected(cast(s)[k % len(cast(s))], noise=True),
+def _holder(habits: Habits | None = None, *, glasses: bool = False) -> Callable[[Job], Actor]:
+    return lambda job: Holder(job.person(glasses=glasses), job.seed, habits)
+
+
+def _print(handling: Paper, angle: float = 60.0, *, holes: bool = False) -> Callable[[Job], Actor]:
+    return lambda job: Print(
+        job.portrait(), handling, angle=angle, behind=job.somebody_else() if holes else None, seed=job.seed
+    )
+
+
+SPECIES: dict[str, Callable[[Job], Actor]] = {
+    "person, 25° turns": _holder(_turn(25.0)),
+    "person, 30° turns": _holder(_turn(30.0)),
+    "person, 35° turns": _holder(_turn(35.0)),
+    "person, as people turn": _holder(),
+    "person with glasses": _holder(glasses=True),
+    "print, still": _print(Paper.STILL),
+    "print, tilted 45°": _print(Paper.TILTED, 45.0),
+    "print, tilted 60°": _print(Paper.TILTED),
+    "print, bent and turned 45°": _print(Paper.BENT, 45.0),
+    "print, bent and turned 60°": _print(Paper.BENT),
+    "print, bent, holes for eyes": _print(Paper.BENT, holes=True),
+    "two persons change places": lambda job: Swap(job.person(), job.somebody_else(), job.seed),
+    "injected portrait, noise added": lambda job: Injected(job.portrait(), noise=True),
 }
+REPLAYS = ("screen, earlier attempt", "screen, right turns")
 
 
-def replace_glasses(person: Person) -> Person:
-    return Person(person.atlas, wears_glasses=True)
-
-
-def _run(job: tuple[str, str, str, int, float]) -> tuple[str, str, tuple[float, ...]]:
-    """One attempt: its species, its failure ("" is live), seconds and the scores of the parts."""
-    species, source, policy_name, seed, gain = job
-    policy = POLICIES[policy_name]
-    challenge = None
-    if species.startswith("screen"):
-        actor, challenge = _replay(source, seed, policy, same="right" in species)
+def run(job: Job) -> tuple[str, Outcome]:
+    """Make one attempt."""
+    policy, challenge = POLICIES[job.policy], None
+    if job.species in REPLAYS:
+        actor, challenge = _replay(job, policy, same="right" in job.species)
     else:
-        actor = SPECIES[species](source, seed)
-    result = attempt(pipeline(), actor, policy, seed, light=Light(gain=gain), challenge=challenge)
+        actor = SPECIES[job.species](job)
+    result = attempt(pipeline(), actor, policy, job.seed, rate=RATE, light=Light(gain=job.gain), challenge=challenge)
     live = result.evidence.liveness.verdict is LivenessVerdict.LIVE
-    scores = {part.name: part.score for part in result.evidence.liveness.parts}
-    return species, "" if live else result.evidence.failure, (result.seconds, scores["parallax"], scores["surround"])
+    failure = "" if live else result.evidence.failure or "liveness.indeterminate"
+    return job.species, Outcome(failure, job.subject, round(result.seconds, 2))
 
 
-def wilson(passed: int, runs: int) -> tuple[float, float]:
-    """The 95 % interval of a rate (Wilson's)."""
-    if not runs:
-        return 0.0, 1.0
-    z, rate = 1.96, passed / runs
-    middle = rate + z * z / (2 * runs)
-    half = z * math.sqrt(rate * (1 - rate) / runs + z * z / (4 * runs * runs))
-    scale = 1 + z * z / runs
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+def jobs(
+    names: list[str], source: str, parts: tuple[int, ...], policy: str, seeds: range, gain: float
+) -> Iterator[Job]:
+    """One attempt of each species after another, so that a run that is cut short has as many of each."""
+    for seed in seeds:
+        for name in names:
+            yield Job(name, source, parts, policy, seed, gain)
 
 
 @click.command()
-@click.option("--runs", default=60, show_default=True, help="Rendered attempts for each species.")
-@click.option(
-    "--angle-runs", "angle_runs_", default=3000, show_default=True, help="Attempts without pixels for each species."
-)
+@click.option("--runs", default=60, show_default=True, help="Attempts of each species.")
 @click.option("--policy", default="standard", type=click.Choice(sorted(POLICIES)), show_default=True)
-@click.option("--portraits", "source", default="", help="CSV (path,subject) of further frontal pictures.")
-@click.option("--only", default="", help="Only the rendered species whose name holds this.")
+@click.option("--portraits", "source", default="", help="CSV (path,subject) of frontal pictures.")
+@click.option("--part", "parts", multiple=True, type=click.IntRange(0, 4), default=(0,), help="Which fifth of them.")
+@click.option("--only", multiple=True, help="Only the species whose name holds this.")
 @click.option("--gain", default=1.0, show_default=True, help="Brightness of the scene; 0.35 is a dim room.")
 @click.option("--first", default=0, show_default=True, help="The first seed.")
 @click.option("--minutes", default=600.0, show_default=True, help="Stop after this time and report what was done.")
-@click.option("--workers", default=2, show_default=True)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the table as JSON.")
+@click.option("--workers", default=1, show_default=True)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the rates as JSON.")
 def main(
     runs: int,
-    angle_runs_: int,
     policy: str,
     source: str,
-    only: str,
+    parts: tuple[int, ...],
+    only: tuple[str, ...],
     gain: float,
     first: int,
     minutes: float,
     workers: int,
     out: Path | None,
 ) -> None:
-    """Print the rate at which each presentation passes, with its 95 % interval."""
-    rows: dict[str, list[str]] = {}
-    measures: dict[str, list[tuple[float, ...]]] = {}
-    if angle_runs_:
-        for name, outcomes in angle_runs(POLICIES[policy], angle_runs_):
-            rows[f"angles: {name}"] = outcomes
-    names = [name for name in (*SPECIES, "screen, earlier attempt", "screen, right turns") if only in name]
-    # One attempt of each species after another, so that a run that is cut short has as many of each.
-    jobs = [(name, source, policy, seed, gain) for seed in range(first, first + runs) for name in names]
-    if jobs:
-        end = monotonic() + 60 * minutes
-        pool = ProcessPoolExecutor(workers)
-        for name, failure, measure in track(pool.map(_run, jobs), "attempts", len(jobs)):
-            rows.setdefault(name, []).append(failure)
-            measures.setdefault(name, []).append(measure)
+    """Print the rate at which each presentation passes, with its 95 % intervals."""
+    names = [name for name in (*SPECIES, *REPLAYS) if not only or any(part in name for part in only)]
+    wanted = jobs(names, source, parts, policy, range(first, first + runs), gain)
+    rows: dict[str, list[Outcome]] = {}
+    end = monotonic() + 60 * minutes
+    with ProcessPoolExecutor(workers) as pool:
+        for done in pool.map(run, wanted):
+            rows.setdefault(done[0], []).append(done[1])
+            write(out, rows, policy=policy, gain=gain, first=first, parts=parts)
             if monotonic() > end:
+                pool.shutdown(cancel_futures=True)
                 break
-        pool.shutdown(cancel_futures=True)
-    table = Table("presentation", "attempts", "passed", "95 %", "seconds", "nose lead", "why not", title=policy)
-    report = {}
-    for name, outcomes in rows.items():
-        passed = outcomes.count("")
-        low, high = wilson(passed, len(outcomes))
-        medians = [round(float(np.median(values)), 3) for values in zip(*measures.get(name, []), strict=True)]
-        why = Counter(code for code in outcomes if code)
-        report[name] = {
-            "attempts": len(outcomes),
-            "passed": passed,
-            "interval": [round(low, 4), round(high, 4)],
-            "medians": dict(zip(("seconds", "lead", "surround"), medians, strict=False)),
-            "failures": dict(why),
-        }
-        table.add_row(
-            name,
-            str(len(outcomes)),
-            f"{100 * passed / len(outcomes):.1f} %",
-            f"{100 * low:.1f}–{100 * high:.1f}",
-            *([f"{medians[0]:.1f}", f"{medians[1]:.2f}"] if medians else ["", ""]),
-            ", ".join(f"{code.removeprefix('liveness.')} {count}" for code, count in why.most_common(3)),
-        )
-    Console(width=150).print(table)
-    if out:
-        out.write_text(json.dumps({"policy": policy, "gain": gain, "species": report}, indent=1) + "\n")
+    show(policy, rows)
 
 
 if __name__ == "__main__":
