@@ -6,16 +6,18 @@ import secrets
 import time
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from sqlalchemy.engine import Engine
 
-from agent.wire import chain, cose
+from agent.wire import chain, cose, sm2
 from agent.wire.chain import EVIDENCE
 from agent.wire.enrolment import PIN_SIZE, RENEWAL_LIMIT, SECRET_SIZE, Renewal, renewal_context
 from agent.wire.errors import WireError
-from agent.wire.keys import PublicKey, algorithm_of, thumbprint
-from issuer import certificates, pki, site, store
+from agent.wire.keys import SUITES, PublicKey, algorithm_of, thumbprint
+from agent.wire.sm2 import SM2_SM3
+from issuer import certificates, pki, policy, site, store
 from issuer.certificates import Subject
 from issuer.errors import IssuerError
 from issuer.layout import Layout
@@ -46,7 +48,7 @@ def enrol(layout: Layout, engine: Engine, secret: bytes, device: bytes, tls: byt
     Raises:
         IssuerError: a request that does not hold, or a code that is unknown, expired or used.
     """
-    device_key, tls_key = _key(device), _key(tls)
+    device_key, tls_key = _device_key(layout, device), _tls_key(tls)
     terminal = store.use_code(engine, _digest(secret), int(time.time()))
     if terminal is None:
         raise IssuerError("the code is unknown, expired or used: ask for a new one")
@@ -60,7 +62,7 @@ def sign(layout: Layout, engine: Engine, terminal: str, device: bytes, tls: byte
         IssuerError: a request that does not hold, or a name that cannot be used.
     """
     pki.check_name(terminal)
-    return _admit(layout, engine, terminal, _key(device), _key(tls))
+    return _admit(layout, engine, terminal, _device_key(layout, device), _tls_key(tls))
 
 
 def _admit(layout: Layout, engine: Engine, terminal: str, device_key: PublicKey, tls_key: PublicKey) -> dict[str, str]:
@@ -91,7 +93,8 @@ def renew(layout: Layout, engine: Engine, issuer: str, signed: bytes) -> dict[st
     state = store.key_state(engine, thumbprint(who.public_key).hex())
     if state is None or state.revoked or state.terminal != who.terminal or renewal.terminal != who.terminal:
         raise IssuerError("the device key is not enrolled, or revoked")
-    return _issue(layout, who.terminal, who.ueid, who.public_key, _key(renewal.tls_request))
+    _check_suite(layout, who.public_key)
+    return _issue(layout, who.terminal, who.ueid, who.public_key, _tls_key(renewal.tls_request))
 
 
 def _issue(layout: Layout, terminal: str, ueid: bytes, device: PublicKey, tls: PublicKey) -> dict[str, str]:
@@ -104,6 +107,25 @@ def _issue(layout: Layout, terminal: str, ueid: bytes, device: PublicKey, tls: P
     return {name: certificate.public_bytes(Encoding.PEM).decode("ascii") for name, certificate in issued.items()}
 
 
+def _device_key(layout: Layout, request: bytes) -> PublicKey:
+    key = _key(request)
+    _check_suite(layout, key)
+    return key
+
+
+def _tls_key(request: bytes) -> PublicKey:
+    key = _key(request)
+    if algorithm_of(key) == SM2_SM3:
+        raise IssuerError("a transport key cannot be SM2: TLS takes P-256 or Ed25519")
+    return key
+
+
+def _check_suite(layout: Layout, key: PublicKey) -> None:
+    if not policy.load(layout.policy).policy.takes(key):
+        suite = next(name for name, number in SUITES.items() if number == algorithm_of(key))
+        raise IssuerError(f"this issuer takes no {suite} device keys: its policy.suites does not name it")
+
+
 def _key(request: bytes) -> PublicKey:
     """The public key of a request whose signature holds; whatever else it asks for is not looked at."""
     try:
@@ -111,11 +133,20 @@ def _key(request: bytes) -> PublicKey:
         holds = parsed.is_signature_valid
         key = parsed.public_key()
         algorithm_of(key)
+    except UnsupportedAlgorithm:
+        return _sm2_key(parsed)
     except (ValueError, TypeError, WireError) as error:
-        raise IssuerError("not a certification request for P-256 or Ed25519") from error
+        raise IssuerError("not a certification request for P-256, Ed25519 or SM2") from error
     if not holds:
         raise IssuerError("the certification request is not signed by its key")
     return key  # type: ignore[return-value]  # algorithm_of refused every other key
+
+
+def _sm2_key(request: x509.CertificateSigningRequest) -> PublicKey:
+    try:
+        return sm2.requested_key(request)
+    except WireError as error:
+        raise IssuerError(f"the certification request cannot be taken: {error}") from error
 
 
 def _digest(secret: bytes) -> str:

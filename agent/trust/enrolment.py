@@ -27,7 +27,7 @@ from agent.trust.identity import DEVICE_CHAIN, TLS_CHAIN, TLS_KEY, TRUST
 from agent.trust.request import certification_request
 from agent.wire import cose, enrolment
 from agent.wire.errors import WireError
-from agent.wire.keys import Signer, thumbprint
+from agent.wire.keys import Signer, certified_key, thumbprint
 
 _TIMEOUT = 20.0
 _FILES = {DEVICE_CHAIN, TLS_CHAIN}
@@ -87,7 +87,7 @@ def accept(answer: bytes, folder: Path, signer: Signer) -> str:
     try:
         files = _answer(http.client.OK, answer)
         certificate = x509.load_pem_x509_certificate(files[DEVICE_CHAIN].encode("ascii"))
-        mine = thumbprint(certificate.public_key()) == thumbprint(signer.public_key)
+        mine = thumbprint(certified_key(certificate)) == thumbprint(signer.public_key)
     except (TrustError, WireError, KeyError, ValueError) as error:
         raise TrustError("provision.refused", "the file is not an answer of `renzheng-issuer sign`") from error
     if not mine:

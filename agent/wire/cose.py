@@ -1,4 +1,6 @@
-"""COSE_Sign1 and COSE_Encrypt0 (RFC 9052) over `cwt`, with the algorithms and contexts of the contract and no others.
+"""COSE_Sign1 and COSE_Encrypt0 (RFC 9052), with the algorithms and contexts of the contract and no others.
+
+Encryption is `cwt`'s. A signature is put together here: cwt takes no algorithm of the private-use range (SM2).
 
 A context goes into the external additional data of every signature and every encryption, so that a message of one
 kind, to one reader, is never taken as another. The algorithm of a signature comes from the trusted key; the header only
@@ -9,6 +11,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import cbor2
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.utils import CryptographyDeprecationWarning
 
@@ -20,12 +23,11 @@ with warnings.catch_warnings():
     # cwt's HPKE part touches finite-field DH at import; the contract never uses it.
     warnings.simplefilter("ignore", CryptographyDeprecationWarning)
     from cwt import COSE, COSEKey, CWTError
-    from cwt.cose_key_interface import COSEKeyInterface
 
 #: HPKE-7 of COSE-HPKE: DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM (RFC 9180).
 HPKE_7 = 45
 
-_ALG, _KID, _X5CHAIN = 1, 4, 33
+_ALG, _CRIT, _KID, _X5CHAIN = 1, 2, 4, 33
 _ENCRYPT0, _SIGN1 = 16, 18
 
 
@@ -51,28 +53,6 @@ class Signed:
     chain: tuple[bytes, ...]
 
 
-class _RemoteKey(COSEKeyInterface):
-    """A `Signer` in the shape that cwt asks of a key."""
-
-    def __init__(self, signer: Signer) -> None:
-        super().__init__({**cose_key(signer.public_key), 3: signer.algorithm, 4: [1]})
-        self._signer = signer
-
-    def sign(self, msg: bytes) -> bytes:
-        return self._signer.sign(msg)
-
-
-class _TrustedKey(COSEKeyInterface):
-    """A public key in the shape that cwt asks of one. It takes the header's `kid`, by which cwt would choose."""
-
-    def __init__(self, key: PublicKey, kid: bytes | None) -> None:
-        super().__init__({**cose_key(key), 3: algorithm_of(key), 4: [2], **({} if kid is None else {2: kid})})
-        self._public_key = key
-
-    def verify(self, msg: bytes, sig: bytes) -> None:
-        keys.verify(self._public_key, sig, msg)
-
-
 def sign(payload: bytes, signer: Signer, context: Context, *, chain: tuple[bytes, ...] = ()) -> bytes:
     """A tagged COSE_Sign1. With `chain` (DER, leaf first) the header carries x5chain (RFC 9360), else the key's kid."""
     protected: dict[int, Any] = {_ALG: signer.algorithm}
@@ -80,10 +60,9 @@ def sign(payload: bytes, signer: Signer, context: Context, *, chain: tuple[bytes
         protected[_X5CHAIN] = chain[0] if len(chain) == 1 else list(chain)
     else:
         protected[_KID] = thumbprint(signer.public_key)
-    encoded = COSE.new().encode_and_sign(
-        payload, _RemoteKey(signer), protected=protected, external_aad=context.encode()
-    )
-    return bytes(encoded)
+    header = bounded.encode(protected)
+    signature = signer.sign(_to_be_signed(header, context, payload))
+    return bounded.encode(cbor2.CBORTag(_SIGN1, [header, {}, payload, signature]))
 
 
 def inspect(data: bytes, *, limit: int) -> Signed:
@@ -107,14 +86,13 @@ def verify(data: bytes, key: PublicKey, context: Context, *, limit: int) -> byte
     Raises:
         WireError: `malformed`, `limit`, `algorithm`, `suite` (not installed), `signature` (also for another context).
     """
-    outside = inspect(data, limit=limit)
-    if outside.algorithm != algorithm_of(key):
+    if inspect(data, limit=limit).algorithm != algorithm_of(key):
         raise WireError(Fault.ALGORITHM, "the header's algorithm is not the key's")
-    trusted = _TrustedKey(key, outside.kid)
-    try:
-        return bytes(COSE.new().decode(data, trusted, external_aad=context.encode()))
-    except (CWTError, ValueError, TypeError) as error:
-        raise WireError(Fault.SIGNATURE, "the signature does not hold") from error
+    header, _, payload, signature = _layer(data, _SIGN1, 4, limit=limit)
+    if not isinstance(signature, bytes):
+        raise WireError(Fault.MALFORMED, "not the expected COSE structure")
+    keys.verify(key, signature, _to_be_signed(header, context, payload))
+    return bytes(payload)
 
 
 def encrypt(plaintext: bytes, recipient: ec.EllipticCurvePublicKey, context: Context) -> bytes:
@@ -145,6 +123,11 @@ def decrypt(data: bytes, held: dict[bytes, ec.EllipticCurvePrivateKey], context:
         raise WireError(Fault.DECRYPTION, "the seal does not open") from error
 
 
+def _to_be_signed(header: bytes, context: Context, payload: bytes) -> bytes:
+    """The Sig_structure (RFC 9052, 4.4)."""
+    return bounded.encode(["Signature1", header, context.encode(), payload])
+
+
 def _layer(data: bytes, tag: int, length: int, *, limit: int) -> list[Any]:
     message = bounded.decode(data, limit=limit)
     layer = getattr(message, "value", None)
@@ -161,4 +144,6 @@ def _protected(layer: list[Any], *, limit: int) -> dict[int, Any]:
         raise WireError(Fault.ALGORITHM, "no protected algorithm")
     if set(protected) & set(layer[1]):
         raise WireError(Fault.MALFORMED, "a header is both protected and not")
+    if _CRIT in protected:
+        raise WireError(Fault.MALFORMED, "a header that must be understood, and the contract has none")
     return protected

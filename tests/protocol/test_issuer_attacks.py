@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,17 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.trust import identity
-from agent.trust.identity import DeviceIdentity
-from agent.wire import bounded, claims, cose, envelope, topics
+from agent.wire import bounded, claims, cose, envelope
 from agent.wire.chain import EVIDENCE
-from agent.wire.claims import Decision
-from agent.wire.epochs import Epoch
-from agent.wire.epochs import verify as verify_epoch
 from agent.wire.keys import SoftwareSigner
 from agent.wire.message import VERSION_KEY
 from agent.wire.refusals import Refusal
 from issuer import certificates, pki, store
-from tests.protocol.wire_attacker import NAME, Mallory, craft, mallory, mallory_credentials, reseal
+from tests.protocol.wire_attacker import NAME, Scene, craft, mallory, mallory_credentials, refused, reseal
 from tests.protocol.wire_stack import Stack, holder, needs_broker, stack
 
 pytestmark = needs_broker
@@ -35,43 +30,11 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield made
 
 
-@dataclass
-class Scene:
-    """A victim, an attacker, and the epoch of the moment."""
-
-    stack: Stack
-    mallory: Mallory
-    victim: DeviceIdentity
-    counter: int = 0
-
-    async def epoch(self) -> Epoch:
-        message = await self.mallory.next(topics.EPOCH.of(), after=self._newest_epoch())
-        return verify_epoch(message.payload, self.victim.issuer.pinned_keys, self.victim.issuer.name)
-
-    def _newest_epoch(self) -> int:
-        places = [n for n, message in enumerate(self.mallory.seen) if message.topic == topics.EPOCH.of()]
-        return places[-1] if places else 0
-
-    async def token(self, **changes: object) -> tuple[bytes, bytes]:
-        """A signed token of the victim, and its request identifier."""
-        self.counter += 1
-        request_id = secrets.token_bytes(16)
-        signed, _ = craft(self.victim, await self.epoch(), self.counter, request_id, **changes)  # type: ignore[arg-type]  # field values
-        return signed, request_id
-
-    async def deliver(self, sealed: bytes, request_id: bytes) -> Decision:
-        return await self.mallory.ask(self.victim.terminal, sealed, request_id, self.victim)
-
-
 @pytest.fixture
 async def scene(deployment: Stack) -> AsyncIterator[Scene]:
     victim = identity.load(deployment.enroll(f"victim-{secrets.token_hex(4)}"))
     async with mallory(deployment) as attacker:
         yield Scene(deployment, attacker, victim)
-
-
-def refused(decision: Decision, reason: Refusal) -> None:
-    assert (decision.outcome, decision.reasons) == ("refused", (str(reason),))
 
 
 async def test_what_the_victim_made_is_accepted_however_it_is_carried(scene: Scene) -> None:

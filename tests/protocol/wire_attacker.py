@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,9 @@ from agent.trust.identity import DeviceIdentity
 from agent.wire import claims, cose, envelope, topics
 from agent.wire.claims import ClockEvidence, Decision, Request
 from agent.wire.epochs import Epoch
+from agent.wire.epochs import verify as verify_epoch
 from agent.wire.keys import Signer
+from agent.wire.refusals import Refusal
 from issuer import certificates
 from issuer.certificates import Subject
 from tests.protocol.wire_stack import Stack, evidence
@@ -81,6 +84,34 @@ async def mallory(stack: Stack) -> AsyncIterator[Mallory]:
         await link.stop()
 
 
+@dataclass
+class Scene:
+    """A victim, an attacker, and the epoch of the moment."""
+
+    stack: Stack
+    mallory: Mallory
+    victim: DeviceIdentity
+    counter: int = 0
+
+    async def epoch(self) -> Epoch:
+        message = await self.mallory.next(topics.EPOCH.of(), after=self._newest_epoch())
+        return verify_epoch(message.payload, self.victim.issuer.pinned_keys, self.victim.issuer.name)
+
+    def _newest_epoch(self) -> int:
+        places = [n for n, message in enumerate(self.mallory.seen) if message.topic == topics.EPOCH.of()]
+        return places[-1] if places else 0
+
+    async def token(self, **changes: object) -> tuple[bytes, bytes]:
+        """A signed token of the victim, and its request identifier."""
+        self.counter += 1
+        request_id = secrets.token_bytes(16)
+        signed, _ = craft(self.victim, await self.epoch(), self.counter, request_id, **changes)  # type: ignore[arg-type]  # field values
+        return signed, request_id
+
+    async def deliver(self, sealed: bytes, request_id: bytes) -> Decision:
+        return await self.mallory.ask(self.victim.terminal, sealed, request_id, self.victim)
+
+
 def craft(
     who: DeviceIdentity,
     now: Epoch,
@@ -114,3 +145,7 @@ def reseal(signed: bytes, who: DeviceIdentity, holder: bytes | None = None, *, t
     certificate = who.issuer.sealing[0]
     context = envelope.request_context(who.issuer.name, terminal or who.terminal)
     return cose.encrypt(claims.pack(signed, holder), certificate.public_key(), context)  # type: ignore[arg-type]  # P-256
+
+
+def refused(decision: Decision, reason: Refusal) -> None:
+    assert (decision.outcome, decision.reasons) == ("refused", (str(reason),))

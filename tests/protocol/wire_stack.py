@@ -98,13 +98,19 @@ class Stack:
 
 
 @contextlib.contextmanager
-def stack(root: Path, *, epoch_interval: int = 1, store: str = "[]", extra_rules: str = "") -> Iterator[Stack]:
+def stack(
+    root: Path,
+    *,
+    epoch_interval: int = 1,
+    store: str = "[]",
+    suites: str = '["ES256", "EdDSA"]',
+    extra_rules: str = "",
+) -> Iterator[Stack]:
     made = Stack(root, extra_rules=extra_rules)
     layout = pki.create(root, "test-issuer")
     text = layout.policy.read_text("utf-8")
-    text = text.replace("epoch_interval = 5", f"epoch_interval = {epoch_interval}").replace(
-        "store = []", f"store = {store}"
-    )
+    text = text.replace("epoch_interval = 5", f"epoch_interval = {epoch_interval}")
+    text = text.replace("store = []", f"store = {store}").replace('suites = ["ES256", "EdDSA"]', f"suites = {suites}")
     layout.policy.write_text(text, "utf-8")
     try:
         made.start_broker()
