@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import agent.wire
-from agent.wire import bounded, claims, cose, envelope, epochs, events, message, topics
+from agent.wire import bounded, claims, cose, envelope, epochs, events, message, sm2, topics
 from agent.wire.claims import Decision
 from agent.wire.epochs import Epoch
 from agent.wire.errors import WireError
 from agent.wire.events import Event, EventBatch, Receipt, RefusedEvent
-from agent.wire.keys import SoftwareSigner, thumbprint
+from agent.wire.keys import SoftwareSigner, cose_key, thumbprint
 from agent.wire.message import Message, Versioned
 from tests.protocol.wire_stack import holder
 from tests.unit.test_wire_messages import request
@@ -36,7 +36,7 @@ ISSUER = ec.generate_private_key(ec.SECP256R1())
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = \{(.*?)\}", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"(\? )?(-?\d+) =>")
 #: Maps of COSE itself, which the messages do not model.
-_HEADERS = {"seal-header", "seal-key", "device-header", "issuer-header", "nothing"}
+_HEADERS = {"seal-header", "seal-key", "device-header", "issuer-header", "nothing", "thumbprint-key"}
 
 DECISION = Decision(
     issuer="test-issuer",
@@ -139,6 +139,18 @@ def test_envelopes_satisfy_their_rules() -> None:
         header = "device-header" if rule in {"request", "event-batch"} else "issuer-header"
         satisfies(f"signed-{rule}", data, {0: header, 2: rule})
     schema("context").validate_cbor(cose.Context("request", "test-issuer", "lobby-1").encode())
+
+
+def test_a_request_signed_with_sm2_satisfies_its_rule_and_a_decision_does_not() -> None:
+    device = SoftwareSigner(sm2.new_key())
+    sealed = envelope.seal(request(), None, signer=device, chain=(b"leaf",), recipient=ISSUER.public_key())
+    keys = {thumbprint(ISSUER.public_key()): ISSUER}
+    opened = envelope.unseal(sealed.data, keys, issuer="test-issuer", terminal="lobby-1")
+    satisfies("signed-request", opened.signed, {0: "device-header", 2: "request"})
+    for key in (device.public_key, ISSUER.public_key()):
+        schema("thumbprint-key").validate_cbor(bounded.encode(cose_key(key)))
+    with pytest.raises(pycddl.ValidationError):
+        satisfies("signed-decision", envelope.sign_decision(DECISION, device), {0: "issuer-header", 2: "decision"})
 
 
 def satisfies(rule: str, data: bytes, inside: dict[int, str]) -> None:

@@ -48,10 +48,19 @@ export async function attester(chain, authority, at) {
   const issued = authority.ca && leaf.checkIssued(authority) && leaf.verify(authority.publicKey);
   if (!current || !issued || !(leaf.keyUsage ?? []).includes(EVIDENCE_USAGE)) throw new Refused("chain");
   const subject = new Map(leaf.subject.split("\n").map((line) => line.split("=")));
-  const der = leaf.publicKey.export({ type: "spki", format: "der" });
-  const how = leaf.publicKey.asymmetricKeyType === "ed25519" ? { name: "Ed25519" } : { name: "ECDSA", namedCurve: "P-256" };
-  const key = await webcrypto.subtle.importKey("spki", der, how, true, ["verify"]);
-  return { terminal: subject.get("CN"), ueid: subject.get("serialNumber"), key };
+  return { terminal: subject.get("CN"), ueid: subject.get("serialNumber"), key: await deviceKey(leaf) };
+}
+
+/** The key of a device's certificate. SM2 is optional, and not among what this verifier takes. */
+async function deviceKey(leaf) {
+  try {
+    const der = leaf.publicKey.export({ type: "spki", format: "der" });
+    const edwards = leaf.publicKey.asymmetricKeyType === "ed25519";
+    const how = edwards ? { name: "Ed25519" } : { name: "ECDSA", namedCurve: "P-256" };
+    return await webcrypto.subtle.importKey("spki", der, how, true, ["verify"]);
+  } catch {
+    throw new Refused("suite");
+  }
 }
 
 /** Open and verify a request that came on the topic of `terminal`. Returns the claims and the holder's data. */

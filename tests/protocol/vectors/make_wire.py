@@ -12,6 +12,7 @@ import secrets
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from agent.wire.epochs import Epoch
 from agent.wire.keys import SoftwareSigner
 from agent.wire.message import VERSION_KEY
 from issuer import certificates, pki, verifier
+from issuer.layout import Layout
 from tests.protocol.wire_attacker import craft, reseal
 from tests.protocol.wire_stack import holder
 
@@ -49,7 +51,6 @@ def make(root: Path) -> dict[str, Any]:
     other = identity.load(pki.enroll(layout, "vector-2"))
     keys = verifier.load_keys(layout)
     epoch = Epoch(issuer=ISSUER, issued_at=AT, epoch_id=secrets.token_bytes(16), sequence=AT // 5, interval=5)
-    signing = certificates.load_key(layout.key("signing"))
     vectors: list[dict[str, str]] = []
 
     def request(name: str, verdict: str, sealed: bytes, request_id: bytes, terminal: str = TERMINAL) -> None:
@@ -131,21 +132,32 @@ def make(root: Path) -> dict[str, Any]:
     forged = envelope.sign_decision(decision, SoftwareSigner(stranger))
     signed_message("decision by a stranger", "decision", "signature", forged)
     signed_message("epoch as a decision", "decision", "signature", epochs.sign(epoch, keys.signing))
+    return document(layout, epoch, vectors)
+
+
+def document(layout: Layout, epoch: Epoch, vectors: list[dict[str, str]]) -> dict[str, Any]:
+    """The file: a deployment's keys and what was made with them."""
+    authority = certificates.load_certificate(layout.authority("evidence"))
     return {
         "note": "By make_wire.py; the keys guard nothing. A verdict is 'ok' or the last word of the refusal's code.",
         "issuer": ISSUER,
         "at": AT,
         "epochs": [epoch.epoch_id.hex()],
         "keys": {
-            "issuer_signing": jwk(signing, private=False),
+            "issuer_signing": jwk(certificates.load_key(layout.key("signing")), private=False),
             "issuer_sealing": jwk(certificates.load_key(layout.key("sealing")), private=True),
-            "evidence_authority": keys.evidence_authority.public_bytes(Encoding.DER).hex(),
+            "evidence_authority": authority.public_bytes(Encoding.DER).hex(),
         },
         "vectors": vectors,
     }
 
 
-if __name__ == "__main__":
+def write(path: Path, make: Callable[[Path], dict[str, Any]]) -> None:
+    """Make a deployment in a folder of its own, and the file of its messages."""
     with tempfile.TemporaryDirectory() as folder:
         made = make(Path(folder) / "issuer")
-    Path(sys.argv[1]).write_text(json.dumps(made, indent=1) + "\n", "utf-8")
+    path.write_text(json.dumps(made, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), make)
