@@ -12,6 +12,7 @@ from agent import __version__, parts, remote, remote_models, upkeep
 from agent.biometrics.camera.source import FrameSource
 from agent.configuration.schema import CameraSettings, Kiosk, ReaderSettings, Settings, SimulatedSettings
 from agent.health import events
+from agent.health.echo import answering
 from agent.health.heartbeat import Heartbeat, Heartbeats
 from agent.health.metrics import Metrics, MetricsServer
 from agent.health.notify import Notifier
@@ -24,6 +25,7 @@ from agent.operator_desk import OperatorDesk, pin_hash
 from agent.remote import Steward
 from agent.reporting import Reporting
 from agent.terminal import Terminal
+from agent.transport.echo import Echo
 from agent.transport.issuer_client import IssuerClient, mqtt_link
 from agent.transport.mqtt import MqttLink
 from agent.transport.outbox import Outbox, OutboxSender
@@ -36,11 +38,14 @@ from agent.verification.inputs import Inputs
 from agent.verification.presenter import Presenter
 from agent.verification.reader import Reader
 from agent.verification.screen import Screen, Screens
+from agent.wire.status import TerminalStatus
 
 log = logging.getLogger(__name__)
 
 #: Seconds beyond its own longest step within which a critical loop promises progress.
 MARGIN = 15.0
+#: Seconds that the issuer has for the self-test's question.
+ECHO_TIMEOUT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,8 @@ async def running(
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         screens, inputs, metrics, clock = Screens(), Inputs(), Metrics(), Clock()
         heartbeats, notifier = Heartbeats(), Notifier()
-        wire = _connect(settings, clock, stack)
+        configuration = 0 if steward is None else steward.in_force.number
+        wire = _connect(settings, clock, configuration, stack)
 
         if frames is None:
             frames = _frames(settings.camera, screens)
@@ -140,8 +146,10 @@ async def running(
             stack.callback(MetricsServer(metrics, settings.health.metrics_port).close)
 
         afar = [] if steward is None else _from_afar(steward, wire, screens, clock)
+        echo = Echo(wire.link, wire.identity, clock=clock)
         wire.link.start()
         stack.push_async_callback(wire.link.stop)
+        await stack.enter_async_context(answering(upkeep.runtime_folder(), lambda: echo.ask(ECHO_TIMEOUT)))
         await upkeep.open_camera(camera, states)
         restarts = _restarts(settings, readers, camera, wire.link)
         watchdog = Watchdog(heartbeats, notifier, restarts, restarted=metrics.restarted)
@@ -149,7 +157,7 @@ async def running(
             ("terminal", terminal.run()),
             ("outbox", wire.sender.run()),
             ("camera", upkeep.watch_camera(camera, states, beats["camera"].beat)),
-            ("broker", upkeep.watch_link(wire.link, wire.client, wire.identity.terminal, states, beats["broker"].beat)),
+            ("broker", upkeep.watch_link(wire.link, wire.client, configuration, states, beats["broker"].beat)),
             ("reporter", reporter.run()),
             ("desk", desk.follow(outcomes.watch())),
             ("watchdog", watchdog.run()),
@@ -164,16 +172,18 @@ async def running(
         yield App(settings, screens, inputs, camera, wire.link, wire.client, wire.outbox, outcomes, terminal)
 
 
-def _connect(settings: Settings, clock: Clock, stack: AsyncExitStack) -> _Wire:
+def _connect(settings: Settings, clock: Clock, configuration: int, stack: AsyncExitStack) -> _Wire:
     state = settings.terminal.state
     identity = parts.device_identity(settings.identity)
     counter = Counter(state / "counter.db")
     stack.callback(counter.close)
     outbox = Outbox(state / "outbox.db", parts.outbox_key(state))
     stack.push_async_callback(outbox.close)
-    link = mqtt_link(
-        identity, settings.broker.urls, online=b"online", offline=b"offline", keepalive=settings.broker.keepalive
+    starting, gone = (
+        TerminalStatus(state=state, software=__version__, configuration=configuration).encode()
+        for state in ("starting", "offline")
     )
+    link = mqtt_link(identity, settings.broker.urls, online=starting, offline=gone, keepalive=settings.broker.keepalive)
     client = IssuerClient(link, identity, clock=clock, counter=counter)
     return _Wire(identity, link, client, outbox, OutboxSender(outbox, link, identity, clock=clock))
 
@@ -241,6 +251,7 @@ def _kiosk(
         pin_hash=pin_hash(settings.operator_pin_file),
         join=join,
         fault=lambda: standing_fault(states.states, time()),
+        help_at=settings.help,
     )
 
 

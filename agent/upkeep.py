@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent import __version__
@@ -16,14 +16,14 @@ from agent.health import device
 from agent.health.heartbeat import Heartbeats
 from agent.health.metrics import Metrics
 from agent.health.notify import Notifier
-from agent.health.state import PartStates
+from agent.health.state import PartState, PartStates
 from agent.threads import WorkerStuckError
 from agent.transport.errors import TransportError
 from agent.transport.issuer_client import IssuerClient
 from agent.transport.mqtt import MqttLink
 from agent.transport.outbox import Outbox, Priority
 from agent.verification.camera import OPEN_TIMEOUT, Camera
-from agent.wire import topics
+from agent.wire.status import TerminalStatus
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ LINK_LOOK, ROUND_TRIP, ROUND_TRIP_TIMEOUT = 1.0, 20.0, 5.0
 LINK_DEADLINE = 60.0
 #: An issuer that was just reached gets this many seconds for its first epoch.
 ISSUER_GRACE = 5.0
-ONLINE = b"online"
 #: Seconds between two writes of the health file, which lies on a tmpfs.
 REPORT = 5.0
 
@@ -76,10 +75,13 @@ async def watch_camera(camera: Camera, states: PartStates, beat: Beat) -> None:
         await asyncio.sleep(CAMERA_LOOK)
 
 
-async def watch_link(link: MqttLink, client: IssuerClient, terminal: str, states: PartStates, beat: Beat) -> None:
-    """Look at the link for ever. While it claims to be up, a round trip to the broker must prove it now and then."""
+async def watch_link(link: MqttLink, client: IssuerClient, configuration: int, states: PartStates, beat: Beat) -> None:
+    """Look at the link for ever. While it claims to be up, a round trip to the broker must prove it now and then.
+
+    The round trip says how the terminal is (`status`); a change is told at the next look.
+    """
     loop = asyncio.get_running_loop()
-    next_trip, heard = 0.0, loop.time()
+    next_trip, heard, said = 0.0, loop.time(), b""
     while True:
         if not link.connected:
             heard = loop.time()
@@ -94,16 +96,25 @@ async def watch_link(link: MqttLink, client: IssuerClient, terminal: str, states
                 states.up("issuer")
             elif loop.time() - heard > ISSUER_GRACE:
                 states.down("issuer", "issuer.silent")
-            if loop.time() >= next_trip and await _round_trip(link, terminal):
-                next_trip = loop.time() + ROUND_TRIP
+            told = status(states.states, configuration).encode()
+            if (loop.time() >= next_trip or told != said) and await _round_trip(link, told):
+                next_trip, said = loop.time() + ROUND_TRIP, told
                 beat()
         await asyncio.sleep(LINK_LOOK)
 
 
-async def _round_trip(link: MqttLink, terminal: str) -> bool:
-    """Say once more that we are there: the broker's acknowledgement proves the way in both directions."""
+def status(parts: Mapping[str, PartState], configuration: int) -> TerminalStatus:
+    """What the retained status says of the parts while we are connected."""
+    down = {part: state.code for part, state in sorted(parts.items()) if not state.up}
+    return TerminalStatus(
+        state="degraded" if down else "online", software=__version__, configuration=configuration, down=down
+    )
+
+
+async def _round_trip(link: MqttLink, told: bytes) -> bool:
+    """Say once more how we are: the broker's acknowledgement proves the way in both directions."""
     try:
-        await link.publish(topics.STATUS.of(terminal), ONLINE, retain=True, timeout=ROUND_TRIP_TIMEOUT)
+        await link.announce(told, ROUND_TRIP_TIMEOUT)
     except TransportError as error:
         log.warning("no round trip to the broker: %s", error.code)
         return False

@@ -54,6 +54,7 @@ class Message:
     expiry: int = 0
     response_topic: str = ""
     correlation: bytes = b""
+    content_type: str = "application/cose"
 
 
 class Connection:
@@ -84,7 +85,7 @@ class Connection:
         )
         client.connect_timeout = timeout
         if status is not None:
-            will = _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=status.delay)
+            will = _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=status.delay, ContentType=status.content_type)
             client.will_set(status.topic, status.offline, qos=1, retain=True, properties=will)
         post = functools.partial(_post, loop)
         # Small packets that wait for an answer: Nagle's algorithm would add 40 ms to each round trip.
@@ -159,7 +160,7 @@ class Connection:
             MessageExpiryInterval=message.expiry,
             ResponseTopic=message.response_topic,
             CorrelationData=message.correlation,
-            ContentType="application/cose",
+            ContentType=message.content_type,
         )
         info = self._client.publish(
             message.topic, message.payload, qos=message.qos, retain=message.retain, properties=properties

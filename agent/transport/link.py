@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.transport.errors import TransportError
+from agent.wire.status import CONTENT_TYPE
 
 DEFAULT_PORT = 8883
 
@@ -55,6 +56,7 @@ class Status:
     online: bytes
     offline: bytes
     delay: int = 10
+    content_type: str = CONTENT_TYPE
 
 
 Handler = Callable[[Incoming], Awaitable[None] | None]

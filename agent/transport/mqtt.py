@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from agent.transport import backoff
 from agent.transport.connection import Connection, Message, Redirect, topic_matches
@@ -49,7 +50,7 @@ class MqttLink:
         self._keepalive = keepalive
         self._connect_timeout = connect_timeout
         self._on_state = on_state
-        self._handlers: dict[str, tuple[Handler, int]] = {}
+        self._handlers: list[tuple[str, Handler, int]] = []
         self._connection: Connection | None = None
         self._up = asyncio.Event()
         #: Set while somebody waits for the link.
@@ -85,7 +86,7 @@ class MqttLink:
             return
         if self.connected and self._status is not None:
             with contextlib.suppress(TransportError):
-                await self.publish(self._status.topic, self._status.offline, retain=True, timeout=1.0)
+                await self._say(self._status, self._status.offline, 1.0)
         self._supervisor.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._supervisor
@@ -113,8 +114,22 @@ class MqttLink:
                 self._wanted.clear()
 
     def handle(self, topic_filter: str, handler: Handler, *, qos: int = 1) -> None:
-        """Call `handler` for messages on `topic_filter`, on every connection. To be called before `start`."""
-        self._handlers[topic_filter] = (handler, qos)
+        """Call `handler` for messages on `topic_filter`, on every connection. To be called before `start`.
+
+        Several handlers may listen to one filter, with one QoS.
+        """
+        self._handlers.append((topic_filter, handler, qos))
+
+    async def announce(self, online: bytes, timeout: float) -> None:
+        """Say `online` as the retained status, now and on every new connection.
+
+        Raises:
+            TransportError: as `publish`; the next connection will say it.
+        """
+        if self._status is None:
+            return
+        self._status = replace(self._status, online=online)
+        await self._say(self._status, online, timeout)
 
     async def publish(
         self,
@@ -126,6 +141,7 @@ class MqttLink:
         expiry: int = 0,
         response_topic: str = "",
         correlation: bytes = b"",
+        content_type: str = "application/cose",
         timeout: float,
     ) -> bool:
         """Publish now and wait for the broker's acknowledgement (QoS 1). Nothing is queued while the link is down.
@@ -138,7 +154,7 @@ class MqttLink:
         """
         if self._connection is None or not self.connected:
             raise TransportError(self._code, self._why or "the link to the broker is down")
-        message = Message(topic, payload, qos, retain, expiry, response_topic, correlation)
+        message = Message(topic, payload, qos, retain, expiry, response_topic, correlation, content_type)
         return await self._connection.publish(message, timeout)
 
     # ---- one connection after another ----
@@ -191,7 +207,7 @@ class MqttLink:
             await connection.open(host, port, self._tls.context())
             # A resumed session keeps the subscriptions of the software that made it; ours may be newer. Asking again
             # costs one packet and brings the retained messages that changed while we were away.
-            await connection.subscribe({name: qos for name, (_, qos) in self._handlers.items()})
+            await connection.subscribe({name: qos for name, _, qos in self._handlers})
             if connection.lost is not None:
                 raise connection.lost
             self._connection = connection
@@ -207,10 +223,13 @@ class MqttLink:
 
     async def _announce(self) -> None:
         if self._status is not None:
-            await self.publish(self._status.topic, self._status.online, retain=True, timeout=self._connect_timeout)
+            await self._say(self._status, self._status.online, self._connect_timeout)
+
+    async def _say(self, status: Status, payload: bytes, timeout: float) -> None:
+        await self.publish(status.topic, payload, retain=True, content_type=status.content_type, timeout=timeout)
 
     def _arrived(self, message: Incoming) -> None:
-        for topic_filter, (handler, _) in self._handlers.items():
+        for topic_filter, handler, _ in self._handlers:
             if topic_matches(topic_filter, message.topic):
                 outcome = handler(message)
                 if outcome is not None:

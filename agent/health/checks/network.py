@@ -9,24 +9,30 @@ from urllib.parse import urlsplit
 
 from agent import parts
 from agent.configuration.schema import Settings
-from agent.health import state
+from agent.health import echo, state
 from agent.health.check import Check, Finding, failed, passed, warned
+from agent.transport.echo import Echo
 from agent.transport.link import DEFAULT_PORT, Tls
+from agent.transport.mqtt import MqttLink
+from agent.trust.clock import Clock
 from agent.trust.identity import DeviceIdentity
 
 TIMEOUT = 3.0
 #: A round trip to the broker above this is slow for the person who waits.
 SLOW = 0.5
+#: Seconds for a signed question and the issuer's signed answer, and above which a person would notice.
+ECHO, SLOW_ECHO = 5.0, 1.0
 
 
 def checks(settings: Settings, runtime: Path) -> list[Check]:
-    """The broker by a connection of our own; the issuer by the running agent's word.
+    """The broker by a connection of our own; the issuer by the running agent, or by ourselves when none runs.
 
     The terminal's name on the broker belongs to the running agent: a second sign-in under it would throw the agent out.
     """
     return [
         Check("broker", "Broker: TLS", lambda: _broker(settings), seconds=TIMEOUT * len(settings.broker.urls) + 1),
         Check("issuer", "Issuer is heard", lambda: _issuer(runtime)),
+        Check("echo", "Issuer answers, signed", lambda: _echo(settings, runtime), seconds=ECHO + 2),
     ]
 
 
@@ -60,6 +66,30 @@ async def _greet(url: str, device: DeviceIdentity) -> tuple[str, float, str]:
     except (ssl.SSLError, socket.gaierror, OSError) as error:
         return url, 0.0, error.strerror or type(error).__name__
     return url, monotonic() - start, ""
+
+
+def _echo(settings: Settings, runtime: Path) -> Finding:
+    """An event signed by the device key, and the receipt that the issuer signs once it has stored it."""
+    seconds, who = echo.ask(runtime, ECHO), "the agent"
+    if seconds is None:
+        seconds, who = asyncio.run(_ask(settings)), "the self-test"
+    measured, limit = f"signed receipt in {seconds * 1000:.0f} ms, asked by {who}", f"{SLOW_ECHO:g} s"
+    if seconds > SLOW_ECHO:
+        return warned(measured, limit, "See whether the network or the issuer is slow: compare with `broker`.")
+    return passed(measured, limit)
+
+
+async def _ask(settings: Settings) -> float:
+    """Sign in as this terminal, ask once, and leave."""
+    device = parts.device_identity(settings.identity)
+    tls = Tls(device.issuer.broker_ca, device.tls_certificate, device.tls_key)
+    link = MqttLink(client_id=device.terminal, brokers=settings.broker.urls, tls=tls)
+    question = Echo(link, device, clock=Clock())
+    link.start()
+    try:
+        return await question.ask(ECHO)
+    finally:
+        await link.stop()
 
 
 def _issuer(runtime: Path) -> Finding:

@@ -45,9 +45,14 @@ def release(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def installed(release: str, package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, ...]]:
-    """The layers of a root with the package installed."""
+def loopback(package: Path) -> None:
+    """The network of the namespace that `make test-boot` made for these tests."""
     subprocess.run(["sh", "-c", LOOPBACK], check=True)
+
+
+@pytest.fixture(scope="session")
+def installed(release: str, package: Path, loopback: None) -> Iterator[tuple[Path, ...]]:
+    """The layers of a root with the package installed."""
     folder = ROOTS / "run" / f"{release}-installed"
     shutil.rmtree(folder, ignore_errors=True)
     with Machine(folder / "root", folder / "disk", ROOTS / release) as made:
@@ -66,7 +71,7 @@ def page() -> Iterator[FaultPage]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, loopback: None) -> Iterator[Site]:
     with Site(tmp_path) as made:
         yield made
 

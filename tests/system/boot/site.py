@@ -9,18 +9,27 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from firmware_bridge.simulator.chip import PassportChip
 from firmware_bridge.simulator.person import Person
 from firmware_bridge.simulator.personalise import Personalisation, personalise
 from firmware_bridge.simulator.pki import IssuingState
 from firmware_bridge.simulator.vpcd import DEFAULT_PORT, VirtualCard
+from issuer import certificates
+from issuer.layout import Layout
 from tests.system.boot.machine import Machine, until
 
 PORT = 28883
 PAGE = 8471
+#: What `renzheng provision` takes when no port is named.
+ENROLMENT = 8443
 TERMINAL = "lobby-1"
 TOOLS = Path(sys.executable).parent
 PORTRAITS = Path(__file__).parents[3] / "firmware_bridge/simulator/portraits"
@@ -49,6 +58,10 @@ class Site:
         state = IssuingState.create()
         self._trust = folder / "trust"
         state.write_trust(self._trust)
+        # What the issuer's operator lays out for terminals that enrol.
+        shutil.copytree(self._trust, self._issuer_folder / "site/documents", dirs_exist_ok=True)
+        wished = SETTINGS.format(camera=HOLDER, extra="").partition("[identity]")[0] + HOLDER
+        (self._issuer_folder / "site/settings.toml").write_text(wished, "utf-8")
         self.holder = Person()
         self.passport: Personalisation = personalise(self.holder, (PORTRAITS / "holder-chip.jpg").read_bytes(), state)
 
@@ -62,16 +75,17 @@ class Site:
             self.stop(name)
 
     def start(self, name: str) -> None:
-        """Start `broker` or `issuer`."""
+        """Start `broker`, `issuer` or `provisioning`."""
         commands = {
             "broker": [shutil.which("mosquitto", path="/usr/sbin:/usr/bin") or "mosquitto", "-c", self._broker],
             "issuer": [TOOLS / "renzheng-issuer", "run", self._issuer_folder, "--broker", f"mqtts://127.0.0.1:{PORT}"],
+            "provisioning": [TOOLS / "renzheng-issuer", "provisioning", self._issuer_folder, "--port", str(ENROLMENT)],
         }
         with (self.folder / f"{name}.log").open("ab") as output:
             self._programs[name] = subprocess.Popen(commands[name], stdout=output, stderr=output)
 
     def stop(self, name: str) -> None:
-        """Stop `broker` or `issuer`."""
+        """Stop what was started."""
         program = self._programs.pop(name, None)
         if program is not None:
             program.send_signal(signal.SIGTERM)
@@ -80,6 +94,27 @@ class Site:
             except subprocess.TimeoutExpired:
                 program.kill()
                 program.wait()
+
+    def code(self, terminal: str = TERMINAL) -> str:
+        """A one-time code of the issuer, as its operator reads it out."""
+        command: list[str | Path] = [TOOLS / "renzheng-issuer", "code", self._issuer_folder, terminal]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def shorten(self, machine: Machine, days: int) -> None:
+        """Give the machine's certificates anew, for its own keys, with only `days` left."""
+        layout = Layout(self._issuer_folder)
+        for name, authority in (("device", "evidence"), ("tls", "transport")):
+            path = machine.root / f"var/lib/renzheng/identity/{name}.pem"
+            before = x509.load_pem_x509_certificate(path.read_bytes())
+            usage = before.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+            subject, ueid, *_ = (*(str(entry.value) for entry in before.subject), "")
+            key = before.public_key()
+            assert isinstance(key, ec.EllipticCurvePublicKey)
+            leaf = certificates.issue(
+                certificates.load_authority(layout.authority(authority)), certificates.Subject(subject, ueid), key,
+                next(iter(usage)), timedelta(days=days),
+            )  # fmt: skip
+            path.write_bytes(leaf.public_bytes(Encoding.PEM))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """What the issuer has: decisions by verdict, events by kind."""
