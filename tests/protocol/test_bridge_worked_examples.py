@@ -1,4 +1,4 @@
-"""ICAO Doc 9303-11's own worked examples: appendix D (BAC, secure messaging), G.1 and H.1 (PACE)."""
+"""ICAO Doc 9303-11's own worked examples: appendix D (BAC, secure messaging), G.1, G.2 and H.1 (PACE)."""
 
 import json
 from datetime import date
@@ -10,7 +10,7 @@ import pytest
 from firmware_bridge.apdu.command import Command, Response, decode
 from firmware_bridge.apdu.secure import AesSuite, SecureChannel, TripleDesSuite, pad
 from firmware_bridge.emrtd import bac, curves, keys, mrz, pace, security_infos
-from firmware_bridge.emrtd.agreement import CurveAgreement
+from firmware_bridge.emrtd.agreement import Agreement, CurveAgreement, agreement
 from firmware_bridge.emrtd.domain_parameters import CURVES
 from firmware_bridge.emrtd.integrated_mapping import encode_point, pseudo_random
 from firmware_bridge.emrtd.keys import CipherName
@@ -25,6 +25,7 @@ def vector(name: str) -> dict[str, Any]:
 
 D = vector("icao9303-11-appendix-D-bac.json")
 G1 = vector("icao9303-11-appendix-G1-pace-ecdh-gm.json")
+G2 = vector("icao9303-11-appendix-G2-pace-dh-gm.json")
 #: Appendix D prints the dates of 1969 and 1994; the key needs no century.
 D_KEY = MrzKey("L898902C<", date(1969, 8, 6), date(1994, 6, 23))
 G1_KEY = MrzKey("T22000129", date(1964, 8, 12), date(2010, 10, 31))
@@ -85,28 +86,39 @@ def test_the_retail_mac_is_the_printed_one() -> None:
     assert suite.encrypt(0, bytes.fromhex(D["RND_IFD"] + D["RND_IC"] + D["K_IFD"])) == cryptogram
 
 
-def test_pace_opens_the_chip_of_appendix_g1(monkeypatch: pytest.MonkeyPatch) -> None:
-    scalars = [int(G1["map_term_priv"], 16), int(G1["eph_term_priv"], 16)]
+# G.2 leaves the reference of the domain parameters out, G.1 names it: where there is one set, both may (4.4.4.1).
+_NAMED = {"0022C1A40F800A04007F00070202040102830101": "0022C1A412800A04007F00070202040102830101840100"}
+
+
+@pytest.mark.parametrize(
+    ("example", "title"),
+    [(G1, "ECDH-GM AES-128 parameters 13"), (G2, "DH-GM AES-128 parameters 0")],
+    ids=["G1", "G2"],
+)
+def test_pace_opens_the_printed_chip(monkeypatch: pytest.MonkeyPatch, example: dict[str, Any], title: str) -> None:
+    scalars = [int(example["map_term_priv"], 16), int(example["eph_term_priv"], 16)]
     monkeypatch.setattr(curves, "random_scalar", lambda _order: scalars.pop(0))
-    infos = security_infos.parse(bytes.fromhex(G1["ef_cardaccess"]))
+    infos = security_infos.parse(bytes.fromhex(example["ef_cardaccess"]))
     offer = pace.choose(infos.pace)
     assert offer is not None
-    assert offer.title == "ECDH-GM AES-128 parameters 13"
-    script = Script([(exchange["cmd"], exchange["resp"]) for exchange in G1["apdus"]])
+    assert offer.title == title
+    script = Script([(_NAMED.get(step["cmd"], step["cmd"]), step["resp"]) for step in example["apdus"]])
     result = pace.establish(script, offer, G1_KEY)
     assert not script.left
     assert isinstance(result.channel, SecureChannel)
 
 
-def test_the_nonce_the_mapping_and_the_keys_of_appendix_g1() -> None:
-    assert keys.password_key(G1_KEY, CipherName.AES_128).hex().upper() == G1["Kpi"]
-    nonce = pace.decrypt_nonce(G1_KEY, CipherName.AES_128, bytes.fromhex(G1["z_encrypted_nonce"]))
-    assert nonce.hex().upper() == G1["nonce_s"]
-    group = CurveAgreement(CURVES[13])
-    chip = group.decode(b"\x04" + bytes.fromhex(G1["map_chip_pub"]))
-    shared = group.power(int(G1["map_term_priv"], 16), chip)
-    assert group.encode(shared)[1:].hex().upper() == G1["map_shared_H"]
-    assert group.encode(group.map_generic(nonce, shared))[1:].hex().upper() == G1["mapped_G"]
+@pytest.mark.parametrize("example", [G1, G2], ids=["G1", "G2"])
+def test_the_nonce_the_mapping_and_the_secret_are_the_printed_ones(example: dict[str, Any]) -> None:
+    assert keys.password_key(G1_KEY, CipherName.AES_128).hex().upper() == example["Kpi"]
+    nonce = pace.decrypt_nonce(G1_KEY, CipherName.AES_128, bytes.fromhex(example["z_encrypted_nonce"]))
+    assert nonce.hex().upper() == example["nonce_s"]
+    group = group_of(example)
+    shared = group.power(int(example["map_term_priv"], 16), public(group, example["map_chip_pub"]))
+    assert printed(group, shared) == example["map_shared_H"]
+    assert printed(group, group.map_generic(nonce, shared)) == example["mapped_G"]
+    secret = group.secret(int(example["eph_term_priv"], 16), public(group, example["eph_chip_pub"]))
+    assert secret.hex().upper() == example["shared_K"]
 
 
 def test_the_integrated_mapping_of_appendix_h1() -> None:
@@ -118,12 +130,31 @@ def test_the_integrated_mapping_of_appendix_h1() -> None:
     assert f"{point.y:064X}" == "4C1AE14BD0C3DBAC0C871B7F3608169364437CA30AC243A089D3F266C1E60FAD"
 
 
-def test_the_authentication_tokens_of_appendix_g1() -> None:
-    suite = keys.suite(bytes.fromhex(G1["shared_K"]), CipherName.AES_128)
-    printed = AesSuite(bytes.fromhex(G1["KSEnc"]), bytes.fromhex(G1["KSMac"]))
-    group = CurveAgreement(CURVES[13])
-    info = security_infos.parse(bytes.fromhex(G1["ef_cardaccess"])).pace[0]
+@pytest.mark.parametrize("example", [G1, G2], ids=["G1", "G2"])
+def test_the_keys_and_the_authentication_tokens_are_the_printed_ones(example: dict[str, Any]) -> None:
+    suite = keys.suite(bytes.fromhex(example["shared_K"]), CipherName.AES_128)
+    as_printed = AesSuite(bytes.fromhex(example["KSEnc"]), bytes.fromhex(example["KSMac"]))
+    group = group_of(example)
+    info = security_infos.parse(bytes.fromhex(example["ef_cardaccess"])).pace[0]
     for name, key in (("T_IFD", "eph_chip_pub"), ("T_IC", "eph_term_pub")):
-        public = group.decode(b"\x04" + bytes.fromhex(G1[key]))
-        assert pace.token(suite, info, group, public).hex().upper() == G1[name]
-    assert suite.encrypt(1, bytes(16)) == printed.encrypt(1, bytes(16))
+        assert pace.token(suite, info, group, public(group, example[key])).hex().upper() == example[name]
+    assert suite.encrypt(1, bytes(16)) == as_printed.encrypt(1, bytes(16))
+
+
+def group_of(example: dict[str, Any]) -> Agreement[Any]:
+    domain = security_infos.parse(bytes.fromhex(example["ef_cardaccess"])).pace[0].domain
+    assert domain is not None
+    return agreement(domain)
+
+
+def public(group: Agreement[Any], text: str) -> Any:
+    """A public key as the document prints it: points without the byte that says uncompressed."""
+    return group.decode(_lead(group) + bytes.fromhex(text))
+
+
+def printed(group: Agreement[Any], element: Any) -> str:
+    return group.encode(element).removeprefix(_lead(group)).hex().upper()
+
+
+def _lead(group: Agreement[Any]) -> bytes:
+    return b"\x04" if isinstance(group, CurveAgreement) else b""
