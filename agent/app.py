@@ -159,6 +159,7 @@ async def running(
             ("camera", upkeep.watch_camera(camera, states, beats["camera"].beat)),
             ("broker", upkeep.watch_link(wire.link, wire.client, configuration, states, beats["broker"].beat)),
             ("reporter", reporter.run()),
+            ("readers", upkeep.ask_readers(readers, states)),
             ("desk", desk.follow(outcomes.watch())),
             ("watchdog", watchdog.run()),
             *afar,

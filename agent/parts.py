@@ -85,7 +85,8 @@ def reader(settings: ReaderSettings, trust: TrustStore) -> Reader:
         case SamvSettings():
             from firmware_bridge.samv import SamvReader
 
-            return Reader(SamvReader(settings.name, settings.port, baud=settings.baud), needs_key=False)
+            module = SamvReader(settings.name, settings.port, baud=settings.baud)
+            return Reader(module, needs_key=False, about=lambda: f"SAM {module.sam_id()}")
         case ScannerSettings():
             from firmware_bridge.scanner import ScannerReader
 

@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agent import __version__
@@ -23,7 +23,9 @@ from agent.transport.issuer_client import IssuerClient
 from agent.transport.mqtt import MqttLink
 from agent.transport.outbox import Outbox, Priority
 from agent.verification.camera import OPEN_TIMEOUT, Camera
+from agent.verification.reader import Reader
 from agent.wire.status import TerminalStatus
+from firmware_bridge.errors import BridgeError
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,22 @@ async def open_camera(camera: Camera, states: PartStates) -> None:
         states.down("camera", error.code if isinstance(error, RenzhengError) else "camera.gone")
     else:
         states.up("camera")
+
+
+async def ask_readers(readers: Sequence[Reader], states: PartStates) -> None:
+    """Ask each reader once, whenever it has come up, what it is; the self-test shows it."""
+    while True:
+        for reader in readers:
+            part = f"reader {reader.name}"
+            known = states.states.get(part)
+            if known is None or not known.up or known.about:
+                continue
+            try:
+                if about := await reader.about():
+                    states.note(part, about)
+            except (BridgeError, TimeoutError, WorkerStuckError) as error:
+                log.debug("%s does not say what it is: %s", part, type(error).__name__)
+        await asyncio.sleep(REPORT)
 
 
 async def watch_camera(camera: Camera, states: PartStates, beat: Beat) -> None:

@@ -6,7 +6,7 @@ A camera belongs to one process: while the agent runs, its word stands for the l
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import time
 
@@ -24,6 +24,8 @@ class PartState:
     up: bool
     code: str
     since: float
+    #: What the part says of itself, such as the number of a security module.
+    about: str = ""
 
 
 class PartStates:
@@ -51,6 +53,11 @@ class PartStates:
         if previous is None or previous.up or previous.code != code:
             self._set(part, PartState(up=False, code=code, since=time()))
             events.emit(events.PART_DOWN, part=part, code=code)
+
+    def note(self, part: str, about: str) -> None:
+        """What `part`, which is up, says of itself; forgotten when it goes."""
+        if (state := self._states.get(part)) is not None and state.up:
+            self._set(part, replace(state, about=about))
 
     @property
     def states(self) -> Mapping[str, PartState]:

@@ -1,6 +1,7 @@
 """A document reader with its thread: coroutines with deadlines over the blocking protocol of `firmware_bridge`."""
 
 import asyncio
+from collections.abc import Callable
 
 from agent.threads import Worker
 from firmware_bridge.document import Document
@@ -15,8 +16,10 @@ WAIT = 0.2
 class Reader:
     """One reader in one thread."""
 
-    def __init__(self, reader: DocumentReader, *, needs_key: bool) -> None:
+    def __init__(self, reader: DocumentReader, *, needs_key: bool, about: Callable[[], str] | None = None) -> None:
+        """`about` asks the device what it is; None for one that has nothing to say."""
         self._reader = reader
+        self._about = about
         self.needs_key = needs_key
         self.name = reader.name
         self.worker = Worker(f"reader {reader.name}")
@@ -32,11 +35,19 @@ class Reader:
         async with self._turn:
             return await self.worker.call(request.timeout + GRACE, self._reader.read, request)
 
+    async def about(self) -> str:
+        """What the device says of itself, "" for one that has nothing to say; raises BridgeError or TimeoutError."""
+        if self._about is None:
+            return ""
+        async with self._turn:
+            return await self.worker.call(WAIT + GRACE, self._about)
+
     def adopt(self, fresh: "Reader") -> None:
         """Go on with the device and the thread of `fresh`: this one's thread hangs and is left behind."""
         self._reader.close()
         self.worker.close()
         self._reader, self.worker, self._turn = fresh._reader, fresh.worker, asyncio.Lock()  # noqa: SLF001  # its own kind
+        self._about = fresh._about  # noqa: SLF001  # its own kind
 
     def close(self) -> None:
         """Release the reader; its thread ends."""

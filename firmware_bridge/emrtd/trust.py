@@ -170,6 +170,15 @@ def _validity(certificate: x509.Certificate, at: datetime, role: str) -> str:
     return ""
 
 
+def last_days(anchors: Iterable[x509.Certificate]) -> dict[str, datetime]:
+    """For each state, the last moment at which one of its anchors is valid."""
+    ends: dict[str, datetime] = {}
+    for anchor in anchors:
+        state = country_of(anchor).upper() or "?"
+        ends[state] = max(anchor.not_valid_after, ends.get(state, anchor.not_valid_after))
+    return ends
+
+
 def expired(certificates: Iterable[x509.Certificate], at: datetime) -> list[x509.Certificate]:
     """The certificates that are not valid any more at `at`."""
     return [certificate for certificate in certificates if at > certificate.not_valid_after]

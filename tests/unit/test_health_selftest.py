@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from agent.failures import RenzhengError
 from agent.health import check, golden
 from agent.health.check import Check, Finding, Status, document
 from agent.health.checks import checks
+from agent.health.state import PartStates
+from firmware_bridge.simulator.pki import IssuingState
+from firmware_bridge.simulator.samv import SimulatedSamv
 
 SCHEMA = json.loads(resources.files("agent.health").joinpath("self_test.schema.json").read_text("utf-8"))
 SETTINGS = """
@@ -109,3 +113,44 @@ def test_the_known_answers_are_those_of_the_shipped_models() -> None:
     assert noted.passive_model == bundle.entry(Role.PASSIVE).sha256, "run `python -m agent.health.golden`"
     living, printed = noted.passive
     assert living < 0.5 < printed
+
+
+def test_a_security_module_says_its_number_with_or_without_an_agent(tmp_path: Path) -> None:
+    with SimulatedSamv() as module:
+        text = SETTINGS.format(folder=tmp_path, portrait=tmp_path / "p.jpg")
+        (tmp_path / "renzheng.toml").write_text(f'{text}[[readers]]\ntype = "samv"\nport = "{module.path}"\n')
+
+        def told() -> Finding:
+            (only,) = check.select(checks(tmp_path / "renzheng.toml", runtime=tmp_path), ["reader.id-card"])
+            return only.run()
+
+        assert told().measured.startswith("SAM 05.")
+        states = PartStates()
+        states.up("reader id-card")
+        states.note("reader id-card", "SAM 05.01")
+        states.write(tmp_path)
+        assert told().measured.endswith("SAM 05.01")
+        states.down("reader id-card", "reader.gone")
+        states.write(tmp_path)
+        assert told().status is Status.FAIL
+
+
+def test_a_state_whose_last_anchor_runs_out_is_named(tmp_path: Path) -> None:
+    text = SETTINGS.format(folder=tmp_path, portrait=tmp_path / "p.jpg")
+    (tmp_path / "renzheng.toml").write_text(f'{text}[[readers]]\ntype = "pcsc"\n')
+
+    def told() -> Finding:
+        (only,) = check.select(checks(tmp_path / "renzheng.toml"), ["csca"])
+        return only.run()
+
+    long_ago = datetime.now(UTC) - timedelta(days=360)
+    IssuingState.create("UT").write_trust(tmp_path / "trust")
+    assert told().status is Status.PASS
+    # A state with an old anchor beside a good one is fine; one that has nothing else is not.
+    IssuingState.create("UT", begin=long_ago, years=1).write_trust(tmp_path / "trust")
+    assert told().status is Status.PASS
+    IssuingState.create("XO", begin=long_ago, years=1).write_trust(tmp_path / "trust")
+    found = told()
+    assert found.status is Status.WARN
+    assert "3 anchors of 2 states" in found.measured
+    assert found.measured.endswith("runs out: XO")

@@ -12,7 +12,7 @@ from agent.health.check import Check, Finding, failed, passed, skipped, warned
 from agent.trust import identity as identity_files
 from agent.trust.anchors import read_certificates
 from agent.trust.identity import DeviceIdentity
-from firmware_bridge.emrtd.trust import TrustStore, expired, is_anchor
+from firmware_bridge.emrtd.trust import TrustStore, expired, is_anchor, last_days
 
 #: Days before its end at which a certificate is worth a visit.
 RENEWAL = timedelta(days=30)
@@ -81,10 +81,19 @@ def _documents(settings: Settings) -> Finding:
     anchors = [certificate for certificate in store.certificates if is_anchor(certificate)]
     if not anchors:
         return failed(f"no anchor in {settings.documents.trust}", "at least 1", remedy, "document.untrusted")
-    old = expired(anchors, datetime.now(UTC))
-    measured = f"{len(anchors)} anchors, {len(store.revocation_lists)} revocation lists, {len(old)} expired"
+    now = datetime.now(UTC)
+    old = expired(anchors, now)
+    # A state runs out when the last of its anchors does: documents that were signed before may go on being read.
+    ends = last_days(anchors)
+    state, end = min(ends.items(), key=lambda item: item[1])
+    measured = f"{len(anchors)} anchors of {len(ends)} states, {len(store.revocation_lists)} revocation lists, "
+    measured += f"{len(old)} expired; {state} ends first, {end:%Y-%m-%d}"
+    limit = f"each state more than {RENEWAL.days} days"
     if store.rejected:
         return warned(f"{measured}; {store.rejected[0]}", "all files readable", remedy)
     if len(old) == len(anchors):
-        return failed(measured, "some valid", remedy, "document.untrusted")
-    return passed(measured)
+        return failed(measured, limit, remedy, "document.untrusted")
+    late = sorted(country for country, last in ends.items() if last < now + RENEWAL)
+    if late:
+        return warned(f"{measured}; runs out: {', '.join(late[:8])}", limit, remedy)
+    return passed(measured, limit)

@@ -19,9 +19,10 @@ from agent.configuration.schema import (
     ScannerSettings,
     Settings,
     SimulatedSettings,
+    V4l2Settings,
 )
-from agent.health import state
-from agent.health.check import Check, Finding, failed, passed, warned
+from agent.health import state, v4l2_controls
+from agent.health.check import Check, Finding, failed, passed, skipped, warned
 from agent.health.state import PartState
 
 FRAMES = 12
@@ -43,6 +44,7 @@ def checks(settings: Settings, runtime: Path) -> list[Check]:
     return [
         *readers,
         Check("camera", f"Camera ({settings.camera.type})", partial(_camera, settings, told), seconds=9.0),
+        Check("exposure", "Camera sets its exposure", partial(_exposure, settings)),
     ]
 
 
@@ -51,7 +53,8 @@ def _reader(settings: ReaderSettings, told: Mapping[str, PartState]) -> Finding:
         case PcscSettings():
             return _pcsc(settings)
         case SamvSettings() | ScannerSettings():
-            return _serial(settings, told.get(f"reader {settings.name}"))
+            word = told.get(f"reader {settings.name}")
+            return _told(word) if word is not None else _serial(settings)
 
 
 def _pcsc(settings: PcscSettings) -> Finding:
@@ -66,13 +69,26 @@ def _pcsc(settings: PcscSettings) -> Finding:
     return passed(", ".join(wanted))
 
 
-def _serial(settings: SamvSettings | ScannerSettings, told: PartState | None) -> Finding:
+def _told(told: PartState) -> Finding:
     """A serial line belongs to one process: the running agent's word counts."""
-    if told is not None:
-        if told.up:
-            return passed("the agent holds it and it answers")
-        remedy = "Check cable and power; the agent takes it back by itself."
-        return failed(f"the agent says {told.code}", "answers", remedy, told.code)
+    if told.up:
+        answers = "the agent holds it and it answers"
+        return passed(f"{answers}; {told.about}" if told.about else answers)
+    remedy = "Check cable and power; the agent takes it back by itself."
+    return failed(f"the agent says {told.code}", "answers", remedy, told.code)
+
+
+def _serial(settings: SamvSettings | ScannerSettings) -> Finding:
+    """No agent runs: a security module is asked for its number; a scanner speaks only when something is scanned."""
+    if isinstance(settings, SamvSettings):
+        from firmware_bridge.samv import SamvReader
+
+        module = SamvReader(settings.name, settings.port, baud=settings.baud)
+        try:
+            return passed(f"SAM {module.sam_id()}")
+        finally:
+            module.close()
+            module.wait(0)
     from serial.tools.list_ports import comports
 
     ports = [port.device for port in comports() if settings.port == f"usb:{port.vid or 0:04x}:{port.pid or 0:04x}"]
@@ -117,3 +133,18 @@ def _judge(frames: list[Frame], rate: float) -> Finding:
     if sharpness < BLURRED:
         return warned(measured, limit, "Clean the lens and set the focus to 40-70 cm.")
     return passed(measured, limit)
+
+
+def _exposure(settings: Settings) -> Finding:
+    """A camera that was left on a fixed exposure loses faces when the light changes; asked while the agent streams."""
+    if not isinstance(settings.camera, V4l2Settings):
+        # picamera2 is always opened with automatic exposure; pictures have none.
+        return skipped(f"{settings.camera.type} keeps no setting of its own")
+    controls = v4l2_controls.read(Path(settings.camera.device))
+    if not controls:
+        return skipped("the camera has no such controls")
+    measured = ", ".join(f"{name} {value}" for name, value in controls.items())
+    if controls.get("auto-exposure") == v4l2_controls.MANUAL:
+        command = f"v4l2-ctl -d {settings.camera.device} -c auto_exposure=3"
+        return warned(measured, "automatic", f"Somebody set it by hand: unplug the camera, or `{command}`.")
+    return passed(measured, "automatic")

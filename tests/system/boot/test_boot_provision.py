@@ -94,7 +94,7 @@ def test_certificates_are_renewed_and_count_after_they_have_connected(terminal: 
     assert typed(terminal, f"find {IDENTITY} -name '*.new'") == ""
     # The running terminal takes them up by itself, without a new process.
     process = terminal.show("MainPID")
-    until(lambda: "starting anew with them" in terminal.journal(), 90)
+    until(lambda: "is ready" in terminal.journal().partition("starting anew with them")[2], 120)
     until(lambda: "all parts serve" in terminal.show("StatusText"), 30)
     assert terminal.show("MainPID") == process
     enrolling.verified(terminal)
