@@ -21,6 +21,7 @@ from agent.biometrics.liveness.two_cameras import DEPTH, pair_part
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.probe import probe_of
 from agent.biometrics.types import (
+    STAFFED,
     Face,
     FaceEvidence,
     Frame,
@@ -102,7 +103,7 @@ class FaceSession:
 
     def refer_to_staff(self) -> None:
         """The person cannot turn the head: ends the session; a member of the staff goes on."""
-        self._failure = "liveness.staffed_path"
+        self._failure = STAFFED
 
     def step(self, frame: Frame, second: Frame | None = None) -> Guidance:
         """Take the next frame, and that of the second camera if there is one; returns what the screen is to say."""

@@ -120,6 +120,10 @@ class FrameAnalysis:
     faces: int = 0
 
 
+#: The failure code of somebody who cannot do what is asked and wants the staff: no fault of theirs.
+STAFFED = "liveness.staffed_path"
+
+
 class LivenessVerdict(StrEnum):
     """`INDETERMINATE` never counts as live."""
 

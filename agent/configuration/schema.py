@@ -198,6 +198,9 @@ class Kiosk(Section):
     operator_pin_file: Path | None = Field(
         default=None, title="Hash of the operator's PIN; without it no operator page"
     )
+    help: dict[str, Annotated[str, Field(min_length=1, max_length=120)]] = Field(
+        default_factory=dict, max_length=32, title="Where the staff is, by language: told to who asks for help"
+    )
 
 
 class Health(Section):

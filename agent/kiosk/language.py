@@ -31,6 +31,10 @@ class Language(BaseModel):
     page: Mapping[str, str]
     failures: Mapping[str, str] = {}
 
+    def telling(self, help_at: str) -> "Language":
+        """This language with the operator's own words for where the staff is, if there are any."""
+        return self.model_copy(update={"page": {**self.page, "staff_body": help_at}}) if help_at else self
+
 
 def load_languages(folder: Traversable | None = None) -> Mapping[str, Language]:
     """All languages by code, complete: missing sentences are the English ones, failures come from the catalogue.

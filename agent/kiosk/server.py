@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.resources.abc import Traversable
+from types import MappingProxyType
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -45,10 +46,11 @@ class KioskServer:
         pin_hash: as `agent.kiosk.pin.hash_pin` makes it; None closes the operator page.
         join: makes the code that a phone scans; None shows none.
         fault: the failure code that keeps the terminal from serving, or "": told instead of the idle screen.
+        help_at: where the staff is, by language; languages that it leaves out say that the staff is at the desk.
         languages: folder of language files; the shipped ones by default.
 
     Raises:
-        RenzhengError: `kiosk.language`, the language has no file.
+        RenzhengError: `kiosk.language`, the language, or one of `help_at`, has no file.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class KioskServer:
         pin_hash: str | None,
         join: JoinCode | None = None,
         fault: Callable[[], str] = str,
+        help_at: Mapping[str, str] = MappingProxyType({}),
         languages: Traversable | None = None,
     ) -> None:
         self._inputs = inputs
@@ -72,11 +75,12 @@ class KioskServer:
         self._svg = b""
         self.port = port
         known = load_languages(languages)
-        if language not in known:
-            raise RenzhengError("kiosk.language", f"no language file for {language!r}; there are {sorted(known)}")
+        for code in (language, *help_at):
+            if code not in known:
+                raise RenzhengError("kiosk.language", f"no language file for {code!r}; there are {sorted(known)}")
         self._languages = {
             "first": language,
-            "languages": {code: known[code].model_dump() for code in sorted(known)},
+            "languages": {code: known[code].telling(help_at.get(code, "")).model_dump() for code in sorted(known)},
         }
         self._files = _static_files()
         self._board = Board(screens, _digest(self._files, self._languages), fault)
@@ -129,6 +133,7 @@ class KioskServer:
             web.get("/code.svg", self._code),
             web.post("/key", self._take_key),
             web.post("/cancel", self._cancel),
+            web.post("/staff", self._ask_for_staff),
         ]
 
     async def _index(self, request: web.Request) -> web.Response:
@@ -179,6 +184,12 @@ class KioskServer:
 
     async def _cancel(self, request: web.Request) -> web.Response:
         self._inputs.cancel()
+        return web.Response(status=204)
+
+    async def _ask_for_staff(self, request: web.Request) -> web.Response:
+        if self._board.screen.stage is not Stage.FACE:
+            return web.Response(status=409)
+        self._inputs.ask_for_staff()
         return web.Response(status=204)
 
     async def _renew_code(self, join: JoinCode) -> None:

@@ -61,10 +61,12 @@ class Camera:
         timeout: float,
         prompt: Callable[[Prompt], None],
         cancel: threading.Event,
+        staffed: threading.Event,
     ) -> FaceEvidence:
         """Lead one person through `challenge`; ends after `timeout` seconds or when `cancel` is set.
 
-        `prompt` is called on the loop whenever what the person should do has changed.
+        When `staffed` is set it ends, too, and the evidence says that the staff goes on. `prompt` is called on the
+        loop whenever what the person should do has changed.
         """
         loop = asyncio.get_running_loop()
 
@@ -73,7 +75,14 @@ class Camera:
 
         with self._busy():
             return await self.worker.call(
-                timeout + FRAME_TIMEOUT + 1, self._capture, policy, challenge, monotonic() + timeout, tell, cancel
+                timeout + FRAME_TIMEOUT + 1,
+                self._capture,
+                policy,
+                challenge,
+                monotonic() + timeout,
+                tell,
+                cancel,
+                staffed,
             )
 
     async def compare(self, probe: Template, portrait: bytes, timeout: float) -> Comparison:
@@ -158,6 +167,7 @@ class Camera:
         end: float,
         tell: Callable[[Prompt], None],
         cancel: threading.Event,
+        staffed: threading.Event,
     ) -> FaceEvidence:
         source, pipeline = self._opened()
         # What the passive network may say is known only for a camera that was calibrated.
@@ -166,6 +176,9 @@ class Camera:
         shown: Prompt | None = None
         try:
             while not (session.done or cancel.is_set() or monotonic() > end):
+                if staffed.is_set():
+                    session.refer_to_staff()
+                    break
                 frame = source.read(FRAME_TIMEOUT)
                 guidance = session.step(frame)
                 self.preview.offer(frame)

@@ -16,7 +16,7 @@ from typing import Protocol
 from agent.biometrics.liveness.challenge import Challenge
 from agent.biometrics.liveness.lockout import Lockout
 from agent.biometrics.probe import to_jpeg
-from agent.biometrics.types import FaceEvidence
+from agent.biometrics.types import STAFFED, FaceEvidence
 from agent.failures import RenzhengError
 from agent.threads import WorkerStuckError
 from agent.verification import evidence
@@ -210,9 +210,12 @@ class Verifier:
                     timeout=self.policy.face_timeout,
                     prompt=prompt,
                     cancel=case.cancel,
+                    staffed=self._inputs.staffed,
                 )
             except (TimeoutError, WorkerStuckError):
                 raise RenzhengError("camera.gone", "the camera missed its deadline") from None
+        if case.face.failure == STAFFED:
+            raise RenzhengError(STAFFED, "the person asked for the staff")
         self._presenter.face_done()
 
     async def _judge(self, case: Case, _reader: Reading) -> None:

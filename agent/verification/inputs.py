@@ -1,7 +1,8 @@
-"""What people and scanners give to the flow: the key of a chip, and a wish to stop."""
+"""What people and scanners give to the flow: the key of a chip, a wish to stop, a wish for the staff."""
 
 import asyncio
 import logging
+import threading
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -22,6 +23,8 @@ class Inputs:
         self._given = 0.0
         self._arrived = asyncio.Event()
         self.cancelled = asyncio.Event()
+        #: The person asked for the staff; the camera's thread sees it between two frames.
+        self.staffed = threading.Event()
 
     def give(self, key: AccessKey) -> None:
         """Offer the key of the document that lies, or will lie, on the reader."""
@@ -40,6 +43,10 @@ class Inputs:
         """End the verification that runs now, if any."""
         self.cancelled.set()
 
+    def ask_for_staff(self) -> None:
+        """The person cannot do what the camera asks for: a member of the staff is to go on."""
+        self.staffed.set()
+
     async def take(self) -> AccessKey:
         """The next key; waits until there is one."""
         while True:
@@ -55,3 +62,4 @@ class Inputs:
         self._key = None
         self._arrived.clear()
         self.cancelled.clear()
+        self.staffed.clear()

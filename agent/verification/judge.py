@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agent.biometrics.types import FaceEvidence, LivenessVerdict
+from agent.biometrics.types import STAFFED, FaceEvidence, LivenessVerdict
 from firmware_bridge.document import Access, CheckName, Document, Verdict
 
 
@@ -56,4 +56,4 @@ def speaks_against(face: FaceEvidence, fault: str) -> bool:
     """
     if face.liveness.verdict is LivenessVerdict.ATTACK:
         return True
-    return fault.startswith("liveness.") and fault != "liveness.staffed_path"
+    return fault.startswith("liveness.") and fault != STAFFED

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from time import monotonic
 
-from agent.biometrics.types import Guidance
+from agent.biometrics.types import STAFFED, Guidance
 from agent.failures import lookup
 from agent.verification.camera import Prompt
 from agent.verification.outcome import Outcome, Result
@@ -12,7 +12,14 @@ from agent.verification.screen import Screen, Screens, Stage
 from firmware_bridge.reader import Progress
 
 #: Seconds that each ending stays on the screen: what is to be read stays longer than a tick.
-LINGER = {Stage.VERIFIED: 6.0, Stage.TRY_AGAIN: 10.0, Stage.REFUSED: 12.0, Stage.OUT_OF_ORDER: 12.0}
+LINGER = {
+    Stage.VERIFIED: 6.0,
+    Stage.TRY_AGAIN: 10.0,
+    Stage.REFUSED: 12.0,
+    Stage.OUT_OF_ORDER: 12.0,
+    # Until somebody has come.
+    Stage.STAFF: 45.0,
+}
 
 
 class Presenter:
@@ -82,7 +89,9 @@ class Presenter:
             self._show(Screen(Stage.VERIFIED))
         else:
             stage = Stage.TRY_AGAIN if outcome.retry else Stage.REFUSED
-            if outcome.result is Result.FAILED and not outcome.retry:
+            if outcome.code == STAFFED:
+                stage = Stage.STAFF
+            elif outcome.result is Result.FAILED and not outcome.retry:
                 stage = Stage.OUT_OF_ORDER
             self._show(Screen(stage, failure=outcome.code, number=lookup(outcome.code).number))
         self._idle = asyncio.get_running_loop().call_later(LINGER[self._now.stage], self._show, Screen(Stage.IDLE))

@@ -24,6 +24,8 @@ class Stage(StrEnum):
     VERIFIED = "verified"
     REFUSED = "refused"
     TRY_AGAIN = "try_again"
+    #: Somebody asked for the staff.
+    STAFF = "staff"
     OUT_OF_ORDER = "out_of_order"
 
 
@@ -42,7 +44,7 @@ class Screen:
     held: float = 0.0
     #: sRGB colour that the page lights the face with ("#rrggbb"), or "" for none.
     light: str = ""
-    #: Failure code and number, for REFUSED, TRY_AGAIN and OUT_OF_ORDER.
+    #: Failure code and number, for REFUSED, TRY_AGAIN, STAFF and OUT_OF_ORDER.
     failure: str = ""
     number: int = 0
     since: float = field(default_factory=monotonic)

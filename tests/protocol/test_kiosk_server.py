@@ -114,6 +114,41 @@ async def test_another_origin_is_kept_out_even_with_the_cookie(
     assert await status(page, "POST", "/key", headers=headers, json=SPECIMEN) == 403
 
 
+async def test_the_staff_is_asked_for_while_a_face_is_wanted_and_not_before(
+    world: World, page: aiohttp.ClientSession
+) -> None:
+    for stage in set(Stage) - {Stage.FACE}:
+        world.screens.show(Screen(stage))
+        assert await status(page, "POST", "/staff") == 409
+    assert not world.inputs.staffed.is_set()
+    world.screens.show(Screen(Stage.FACE))
+    assert await status(page, "POST", "/staff") == 204
+    assert world.inputs.staffed.is_set()
+    world.inputs.clear()
+    assert not world.inputs.staffed.is_set()
+
+
+async def test_where_help_is_can_be_told_in_any_language_that_there_is() -> None:
+    def serving(**help_at: str) -> KioskServer:
+        operator = StandingOperator(portrait_jpeg)
+        return KioskServer(
+            Screens(), Inputs(), lambda: None, operator, port=0, language="en", pin_hash=None, help_at=help_at
+        )
+
+    server = serving(zh="服务台在您左侧。")
+    await server.start()
+    async with aiohttp.ClientSession(
+        f"http://127.0.0.1:{server.port}", cookie_jar=aiohttp.CookieJar(unsafe=True)
+    ) as page:
+        await page.get("/")
+        told = await (await page.get("/languages")).json()
+    await server.close()
+    assert told["languages"]["zh"]["page"]["staff_body"] == "服务台在您左侧。"
+    assert "desk" in told["languages"]["en"]["page"]["staff_body"]
+    with pytest.raises(RenzhengError, match="'tlh'"):
+        serving(tlh="…")
+
+
 async def test_every_answer_is_strict_and_none_is_kept(page: aiohttp.ClientSession) -> None:
     for path in ("/", "/operator", "/languages", "/static/page.css", "/preview", "/nothing"):
         async with page.get(path) as answer:

@@ -27,6 +27,17 @@ async def test_a_key_given_before_or_after_is_taken_once() -> None:
     assert await waiting is KEY
 
 
+async def test_who_asked_for_the_staff_sees_where_help_is_and_not_that_anything_is_broken() -> None:
+    screens = Screens()
+    shown: list[Stage] = []
+    screens.listen(lambda screen: shown.append(screen.stage))
+    presenter = Presenter(screens)
+    presenter.begin(4)
+    presenter.end(Outcome(Result.FAILED, "liveness.staffed_path"))
+    presenter.begin(4)
+    assert shown == [Stage.READING, Stage.STAFF, Stage.READING]
+
+
 async def test_an_old_key_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.verification.inputs.KEY_LIFETIME", 0.0)
     inputs = Inputs()

@@ -142,6 +142,7 @@ async function start() {
   offerSpeech(() => speak(prompted));
   for (const button of document.querySelectorAll("[data-act='type']")) button.addEventListener("click", typing.open);
   document.querySelector("[data-act='cancel']").addEventListener("click", () => post("/cancel"));
+  document.querySelector("[data-act='staff']").addEventListener("click", () => post("/staff"));
   for (const event of ["pointerdown", "keydown"]) document.addEventListener(event, touched, { passive: true });
   window.addEventListener("resize", fitView);
   setInterval(beckon, BECKON);

@@ -81,11 +81,14 @@ const part = ({ name, health, detail, code }) => ({
   detail: [detail, code].filter(Boolean).join(" · "),
 });
 
+// Somebody waits for the staff: nothing is broken.
+const WANTS_STAFF = "liveness.staffed_path";
+
 const outcome = ({ at, seconds, code }) => ({
-  health: code ? "bad" : "good",
+  health: code === WANTS_STAFF ? "degraded" : code ? "bad" : "good",
   name: new Date(at * 1000).toLocaleTimeString(document.documentElement.lang),
   state: say("operator_seconds", { seconds: seconds.toFixed(1) }),
-  detail: code || say("operator_outcome_verified"),
+  detail: code === WANTS_STAFF ? `${say("operator_outcome_staff")} · ${code}` : code || say("operator_outcome_verified"),
 });
 
 function list(id, rows) {

@@ -32,6 +32,7 @@ DOCUMENTED = {
     "real/holder-verified": "verified",
     "real/clone-refused": "refused",
     "real/other-try_again": "try-again",
+    "real/staffed-staff": "staff",
     "real/out_of_order": "out-of-order",
     "real/operator": "operator",
 }

@@ -27,6 +27,7 @@ SCENES: dict[str, Screen] = {
     "deciding": Screen(Stage.DECIDING, document=1.0),
     "verified": Screen(Stage.VERIFIED),
     "refused": ending(Stage.REFUSED, "face.mismatch"),
+    "staff": ending(Stage.STAFF, "liveness.staffed_path"),
     "try-again": ending(Stage.TRY_AGAIN, "document.timeout"),
     "out-of-order": ending(Stage.OUT_OF_ORDER, "reader.gone"),
 }

@@ -25,6 +25,8 @@ from firmware_bridge.simulator.stack import CardStack, missing
 from tests.system.kiosk.stand import PIN
 
 Result = TypeVar("Result")
+#: Where this house's staff is.
+HELP = "The reception is on your left, behind the stairs."
 
 
 def needs() -> str:
@@ -80,7 +82,7 @@ class Terminal:
         self.built = await self._stack.enter_async_context(stage.built(folder, folder / "trust", "convenience"))
         pin = folder / "operator-pin"
         pin.write_text(hash_pin(PIN), "ascii")
-        kiosk = Kiosk(port=stage.free_port(), language="en", operator_pin_file=pin, join_codes=True)
+        kiosk = Kiosk(port=stage.free_port(), language="en", operator_pin_file=pin, join_codes=True, help={"en": HELP})
         settings = self.built.settings.model_copy(update={"kiosk": kiosk})
         self.camera = SimulatedCamera(Nobody(), virtual=True)
         self.app: App = await self._stack.enter_async_context(running(settings, frames=lambda: self.camera))

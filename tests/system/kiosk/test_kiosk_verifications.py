@@ -7,18 +7,20 @@ from time import monotonic
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from agent.biometrics.liveness.lockout import Lockout
 from agent.demo.theatre import holder, other
 from agent.failures import lookup
 from agent.verification.outcome import Result
 from firmware_bridge.emrtd.mrz import information
 from tests.system.kiosk.look import faults, keep
 from tests.system.kiosk.stand import PIN
-from tests.system.kiosk.terminal import Terminal, needs
+from tests.system.kiosk.terminal import HELP, Terminal, needs
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(needs()), reason=needs())]
 
 
 CHALLENGES = ("face:turn_", "face:look_up", "face:look_down")
+FREE_ATTEMPTS = Lockout().failures
 VIEW = "document.documentElement.dataset.view"
 
 
@@ -132,6 +134,27 @@ def test_a_passport_that_is_lifted_is_asked_for_again(glass: Page, terminal: Ter
     assert visit.ended().code == "verification.cancelled"
 
 
+def test_who_cannot_turn_the_head_is_led_to_the_staff_and_has_failed_nothing(glass: Page, terminal: Terminal) -> None:
+    for attempt in range(FREE_ATTEMPTS + 1):
+        visit = terminal.begin(terminal.passports.genuine, holder)
+        glass.wait_for_selector("html[data-view=face]", timeout=20_000)
+        # As somebody does who has a keyboard or a switch: on to the button, and press it.
+        button = glass.get_by_role("button", name="I cannot turn my head")
+        for _ in range(8):
+            if button.evaluate("element => element === document.activeElement"):
+                break
+            glass.keyboard.press("Tab")
+        glass.keyboard.press("Enter")
+        glass.wait_for_selector("html[data-view=staff]", timeout=5_000)
+        outcome = visit.ended()
+        assert (outcome.result, outcome.code) == (Result.FAILED, "liveness.staffed_path"), attempt
+    expect(glass.locator("#prompt")).to_have_text("A member of our staff will help you.")
+    expect(glass.locator("[data-for=staff] .body")).to_have_text(HELP)
+    expect(glass.locator("[data-for=staff] .code")).to_have_text(f"Code {lookup('liveness.staffed_path').number}")
+    assert not faults(glass)
+    picture(glass, "staffed-staff")
+
+
 def test_without_a_broker_the_terminal_says_that_it_is_out_of_order(glass: Page, terminal: Terminal) -> None:
     terminal.broker(there=False)
     visit = terminal.begin(terminal.passports.genuine, holder)
@@ -157,6 +180,7 @@ def test_the_operator_sees_the_terminal_and_aims_its_camera(glass: Page, termina
     expect(glass.locator("#terminal")).to_have_text("demo-terminal")
     expect(glass.locator("#outcomes li.good").first).to_be_visible()
     expect(glass.locator("#outcomes")).to_contain_text("document.cloned")
+    expect(glass.locator("#outcomes li.degraded").first).to_contain_text("asked for the staff")
     glass.locator("#aim").tap()
     glass.wait_for_selector("#preview[data-live]", timeout=10_000)
     glass.wait_for_timeout(500)
