@@ -1,4 +1,4 @@
-"""ICAO Doc 9303-11's own worked examples: appendix D (BAC, secure messaging), G.1, G.2 and H.1 (PACE)."""
+"""ICAO Doc 9303-11's own worked examples: appendix D (BAC, secure messaging), G.1, G.2, H.1 and H.2 (PACE)."""
 
 import json
 from datetime import date
@@ -10,9 +10,9 @@ import pytest
 from firmware_bridge.apdu.command import Command, Response, decode
 from firmware_bridge.apdu.secure import AesSuite, SecureChannel, TripleDesSuite, pad
 from firmware_bridge.emrtd import bac, curves, keys, mrz, pace, security_infos
-from firmware_bridge.emrtd.agreement import Agreement, CurveAgreement, agreement
-from firmware_bridge.emrtd.domain_parameters import CURVES
-from firmware_bridge.emrtd.integrated_mapping import encode_point, pseudo_random
+from firmware_bridge.emrtd.agreement import Agreement, CurveAgreement, GroupAgreement, agreement
+from firmware_bridge.emrtd.domain_parameters import CURVES, GROUPS
+from firmware_bridge.emrtd.integrated_mapping import encode_point, map_integrated, pseudo_random
 from firmware_bridge.emrtd.keys import CipherName
 from firmware_bridge.reader import MrzKey
 
@@ -128,6 +128,25 @@ def test_the_integrated_mapping_of_appendix_h1() -> None:
     point = encode_point(curve, pseudo_random(CipherName.AES_128, nonce, second, curve.p))
     assert f"{point.x:064X}" == "8E82D31559ED0FDE92A4D0498ADD3C23BABA94FB77691E31E90AEA77FB17D427"
     assert f"{point.y:064X}" == "4C1AE14BD0C3DBAC0C871B7F3608169364437CA30AC243A089D3F266C1E60FAD"
+
+
+def test_the_integrated_mapping_of_appendix_h2() -> None:
+    group = GroupAgreement(GROUPS[0])
+    nonce = bytes.fromhex("FA5B7E3E49753A0DB9178B7B9BD898C8")
+    second = bytes.fromhex("B3A6DB3C870C3E99245E0D1C06B747DE")
+    generator = map_integrated(group.group, CipherName.AES_128, nonce, second)
+    assert isinstance(generator, int)
+    private = int(
+        "4BD0E54740F9A028E6A515BFDAF967848C4F5F5FFF65AA0915947FFD1A0DF2FA6981271BC905F3551457B7E03AC3B806"
+        "6DE4AA406C1171FB43DD939C4BA16175103BA3DEE16419AA248118F90CC36A3D6F4C373652E0C3CCE7F0F1D0C5425B36"
+        "00F0F0D6A67F004C8BBA33F2B4733C7252445C1DFC4F1107203F71D2EFB28161",
+        16,
+    )
+    assert group.encode(group.power(private, generator)).hex().upper() == (
+        "0F0CC62945A8029251FB7EF3C094E12EC68E4EF07F27CB9D9CD04C5C4250FAE0E4F8A951557E929AEB48E5C6DD47F2F5"
+        "CD7C351A9BD2CD722C07EDE166770F08FFCB370262CF308DD7B07F2E0DA9CAAA1492344C852906919538C98A4BA4187E"
+        "76CE9D87832386D319CE2E043C3343AEAE6EDBA1A9894DC5094D22F7FE1351D5"
+    )
 
 
 @pytest.mark.parametrize("example", [G1, G2], ids=["G1", "G2"])
