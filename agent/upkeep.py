@@ -22,6 +22,7 @@ from agent.transport.errors import TransportError
 from agent.transport.issuer_client import IssuerClient
 from agent.transport.mqtt import MqttLink
 from agent.transport.outbox import Outbox, Priority
+from agent.trust.clock import ClockTrust
 from agent.verification.camera import OPEN_TIMEOUT, Camera
 from agent.verification.reader import Reader
 from agent.wire.status import TerminalStatus
@@ -112,6 +113,10 @@ async def watch_link(link: MqttLink, client: IssuerClient, configuration: int, s
             if client.epochs.fresh is not None:
                 heard = loop.time()
                 states.up("issuer")
+                if client.clock is ClockTrust.CONTRADICTED:
+                    states.down("clock", "clock.contradicted")
+                else:
+                    states.up("clock")
             elif loop.time() - heard > ISSUER_GRACE:
                 states.down("issuer", "issuer.silent")
             told = status(states.states, configuration).encode()

@@ -7,7 +7,7 @@ from agent.health.state import PartState
 #: Seconds that a part may be away before the person is sent to the staff: most come back by themselves.
 GRACE = 5.0
 _READER = "reader "
-_NEEDED = ("camera", "broker", "issuer")
+_NEEDED = ("clock", "camera", "broker", "issuer")
 
 
 def standing_fault(states: Mapping[str, PartState], now: float) -> str:
@@ -15,7 +15,8 @@ def standing_fault(states: Mapping[str, PartState], now: float) -> str:
 
     One reader of several may be away: the others serve.
     """
-    away = {name: state.code for name, state in states.items() if not state.up and now - state.since >= GRACE}
+    # A moment in the future is from before the clock was set back: long ago.
+    away = {name: s.code for name, s in states.items() if not s.up and not 0 <= now - s.since < GRACE}
     readers = [name for name in states if name.startswith(_READER)]
     if readers and all(name in away for name in readers):
         return away[readers[0]]

@@ -47,7 +47,8 @@ class EpochWatch:
             return
         self._complained = False
         self._heard = time.monotonic()
-        if self._clock.observe(epoch.issued_at, epoch.interval) is ClockTrust.CONTRADICTED:
+        before = self._clock.trust
+        if self._clock.observe(epoch.issued_at, epoch.interval) is ClockTrust.CONTRADICTED is not before:
             _LOG.error("the clock is %d s off the issuer's epoch", self._clock.offset)
         self._arrival.set()
 

@@ -82,6 +82,11 @@ class IssuerClient:
         link.handle(topics.EPOCH.of(), self.epochs.take, qos=0)
         link.handle(topics.DECISION.of(identity.terminal), self._answered)
 
+    @property
+    def clock(self) -> ClockTrust:
+        """How far this machine's clock can be trusted, by the issuer's epochs."""
+        return self._clock.trust
+
     async def reach(self, *, deadline: float) -> None:
         """Wait until a request could be sent: nobody should be asked to turn the head for nothing.
 

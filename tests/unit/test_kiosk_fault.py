@@ -36,5 +36,9 @@ def test_a_part_that_comes_back_at_once_is_not_told() -> None:
     assert standing_fault(parts("broker", seconds=GRACE - 1), NOW) == ""
 
 
+def test_a_part_that_fell_before_the_clock_was_set_back_is_told() -> None:
+    assert standing_fault(parts("camera", seconds=-3600), NOW) == "camera.gone"
+
+
 def test_before_any_part_has_spoken_there_is_no_fault() -> None:
     assert standing_fault({}, NOW) == ""
