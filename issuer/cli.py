@@ -23,6 +23,7 @@ from issuer.config_cli import config
 from issuer.errors import IssuerError
 from issuer.events import EventStore
 from issuer.layout import Layout
+from issuer.retention_cli import retention
 from issuer.service import Issuer
 
 _FOLDER = click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
@@ -252,6 +253,7 @@ def show(folder: Path, database: str, as_json: bool) -> None:
 
 main.add_command(config)
 main.add_command(command)
+main.add_command(retention)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,19 @@ EVENTS = sa.Table(
     sa.Column("deliveries", sa.Integer, nullable=False, default=1),
     sa.Column("payload", sa.LargeBinary, nullable=False),
 )
+#: Events that were forgotten (`issuer.retention`): enough to know them when they come again.
+SEEN = sa.Table(
+    "seen_events",
+    _METADATA,
+    sa.Column("terminal", sa.String(64), primary_key=True),
+    sa.Column("event_id", sa.LargeBinary, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+)
+
+
+def prepare(engine: Engine) -> None:
+    """Make the tables."""
+    _METADATA.create_all(engine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,7 @@ class EventStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        _METADATA.create_all(engine)
+        prepare(engine)
 
     def add(self, batch: EventBatch, now: int) -> tuple[list[bytes], list[bytes]]:
         """Store what is new of `batch`, durably; the identifiers that are stored now, and those in conflict."""
@@ -162,10 +175,15 @@ class EventDesk:
 
 
 def _digests(connection: Connection, batch: EventBatch) -> dict[bytes, bytes]:
-    query = sa.select(EVENTS.c.event_id, EVENTS.c.digest).where(
-        EVENTS.c.terminal == batch.terminal, EVENTS.c.event_id.in_([item.event_id for item in batch.events])
+    """Of the events that were seen before. One statement: an event on its way from one table to the other is in one."""
+    wanted = [item.event_id for item in batch.events]
+    seen = (
+        sa.select(table.c.event_id, table.c.digest).where(
+            table.c.terminal == batch.terminal, table.c.event_id.in_(wanted)
+        )
+        for table in (EVENTS, SEEN)
     )
-    return {bytes(row.event_id): bytes(row.digest) for row in connection.execute(query)}
+    return {bytes(row.event_id): bytes(row.digest) for row in connection.execute(sa.union_all(*seen))}
 
 
 def _count_repeats(connection: Connection, batch: EventBatch, fresh: list[bytes]) -> None:

@@ -36,6 +36,17 @@ clocks = ["synchronised", "unsynchronised"]
 suites = ["ES256", "EdDSA"]
 # What is kept of the holder, by field of HolderData; everything else is dropped with the request.
 store = []
+
+# Days after which the issuer forgets; 0: never. `renzheng-issuer retention show` tells what is held.
+[retention]
+# What `store` keeps of the holder.
+holder = 90
+# Signed records, for `renzheng evidence verify`.
+decisions = 730
+# What terminals reported. Identifiers stay longer, so that no event is ever stored twice.
+events = 365
+# One-time codes that were used or have expired.
+codes = 30
 """
 
 #: What a failed check means, as a code of the failure catalogue.
@@ -66,6 +77,17 @@ class Policy(BaseModel):
         return algorithm_of(key) in {SUITES[name] for name in self.suites}
 
 
+class Retention(BaseModel):
+    """Days for which things are kept; 0: for ever."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    holder: int = Field(default=90, ge=0, le=36500)
+    decisions: int = Field(default=730, ge=0, le=36500)
+    events: int = Field(default=365, ge=0, le=36500)
+    codes: int = Field(default=30, ge=0, le=36500)
+
+
 class Settings(BaseModel):
     """The file `issuer.toml`."""
 
@@ -74,6 +96,7 @@ class Settings(BaseModel):
     name: str = Field(min_length=1, max_length=64)
     epoch_interval: int = Field(ge=1, le=3600)
     policy: Policy
+    retention: Retention = Retention()
 
 
 def write_default(path: Path, name: str) -> None:

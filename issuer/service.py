@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent.wire import topics
 from agent.wire.errors import WireError
-from issuer import config_outgoing, policy, store, verifier
+from issuer import config_outgoing, policy, retention, store, verifier
 from issuer.config_bundles import BundleFiles
 from issuer.epoch_source import EpochSource
 from issuer.errors import IssuerError
@@ -91,6 +91,11 @@ class Issuer:
             threads = [
                 threading.Thread(target=self._work, args=(client,), name="issuer-worker"),
                 threading.Thread(target=self._carry, args=(client, engine), name="issuer-carrier"),
+                threading.Thread(
+                    target=retention.keep_sweeping,
+                    args=(engine, self._settings.retention, self._stopping),
+                    name="issuer-sweeper",
+                ),
             ]
             for thread in threads:
                 thread.start()

@@ -1,14 +1,8 @@
 """Several workers of one issuer: they share the work, one may die, and together they are as strict as one."""
 
 import asyncio
-import contextlib
-import os
 import secrets
-import shutil
 import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,52 +12,17 @@ from agent.transport.errors import TransportError
 from agent.trust import identity
 from agent.wire import epochs, topics
 from issuer import pki, store
+from tests.protocol.databases import of_kind
 from tests.protocol.wire_attacker import NAME, craft, mallory, mallory_credentials, reseal
-from tests.protocol.wire_stack import Stack, evidence, free_port, needs_broker, terminal
+from tests.protocol.wire_stack import Stack, evidence, needs_broker, terminal
 
 pytestmark = needs_broker
-
-POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield ""
-        return
-    pytest.importorskip("psycopg", reason="psycopg is not installed")
-    if not POSTGRES:
-        pytest.skip("no PostgreSQL server is installed")
-    # Not below pytest's own folders: they are their owner's alone, and PostgreSQL refuses to run as root.
-    with tempfile.TemporaryDirectory(prefix="renzheng-test-") as folder, postgresql(Path(folder)) as url:
+    with of_kind(request.param) as url:
         yield url
-
-
-@contextlib.contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    """A PostgreSQL of our own in `folder` on a free loopback port; as `nobody` when we are root."""
-    data, port, binaries = folder / "data", free_port(), POSTGRES[-1].parent
-    account = "nobody" if os.geteuid() == 0 else None
-    data.mkdir()
-    if account is not None:
-        folder.chmod(0o755)
-        shutil.chown(data, account)
-    make = [str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "test", "--no-sync"]
-    subprocess.run(make, check=True, capture_output=True, cwd="/", user=account)
-    serve = [str(binaries / "postgres"), "-D", str(data), "-p", str(port)]
-    settings = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([*serve, *settings], stdout=log, stderr=log, cwd="/", user=account)
-    try:
-        end = time.monotonic() + 20
-        while b"ready to accept connections" not in (folder / "log").read_bytes():
-            assert time.monotonic() < end, (folder / "log").read_text("utf-8")
-            time.sleep(0.05)
-        yield f"postgresql+psycopg://test@127.0.0.1:{port}/postgres"
-    finally:
-        # SIGINT is PostgreSQL's fast shutdown.
-        server.send_signal(signal.SIGINT)
-        server.wait(20)
 
 
 @pytest.fixture(scope="module")
