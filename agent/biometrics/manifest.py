@@ -124,7 +124,7 @@ class ModelEntry(Section):
     still_views: tuple[View, ...] = (View.POINTS, View.POINTS_MIRRORED)
     crop: Crop = Crop.ARCFACE
     #: The second network's share of the similarity.
-    weight: float | None = Field(default=None, gt=0, lt=1)
+    weight: float | None = Field(default=None, ge=0.01, le=0.99)
     thresholds: tuple[Threshold, ...] = ()
 
 

@@ -17,6 +17,7 @@ from agent.biometrics.landmarks import FivePointFinder, MeshFinder
 from agent.biometrics.passive import PassiveNetwork
 from agent.biometrics.pose import pose_of
 from agent.biometrics.quality import QualityLimits, measure, problems
+from agent.biometrics.runtime import return_memory
 from agent.biometrics.search import find_far, find_persistently
 from agent.biometrics.site import SiteManifest
 from agent.biometrics.types import Comparison, Face, Frame, FrameAnalysis, Guidance, Image, Template
@@ -47,7 +48,6 @@ class FacePipeline:
         self._five = FivePointFinder(self.bundle)
         self._mesh = MeshFinder(self.bundle)
         self._embed = Embedder(self.bundle)
-        self._passive: PassiveNetwork | None = None
         calibrated = site or SiteManifest()
         #: The passive score from which this site's camera raises the demand; None where nobody calibrated it.
         self.passive_limit = calibrated.passive_limit(self.bundle)
@@ -97,18 +97,18 @@ class FacePipeline:
         return self.embed_still(picture, analysis)
 
     def passive(self, frame: Frame, analysis: FrameAnalysis) -> float:
-        """The passive score, 0 (a living face) to 1 (an attack): advisory, loaded on first use, slow.
+        """The passive score, 0 (a living face) to 1 (an attack): advisory, slow.
+
+        The network is loaded for one look and dropped after it: 91 MB that no terminal holds while it waits. Who has
+        many pictures keeps a `PassiveNetwork`.
 
         Raises:
             FaceError: `face.none`, the analysis found no face.
         """
-        return self.passive_picture(picture_of(frame), analysis)
-
-    def passive_picture(self, picture: Picture, analysis: FrameAnalysis) -> float:
-        """`passive` for pixels that are at hand."""
-        if self._passive is None:
-            self._passive = PassiveNetwork(self.bundle)
-        return self._passive(picture, _face(analysis).box)
+        box = _face(analysis).box
+        score = PassiveNetwork(self.bundle)(picture_of(frame), box)
+        return_memory()
+        return score
 
     def compare(self, probe: Template, reference: Template) -> Comparison:
         """Hold two templates against each other at the pipeline's false match rate.

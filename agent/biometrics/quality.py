@@ -27,6 +27,13 @@ from agent.biometrics.image import Picture
 from agent.biometrics.landmarks import five_of_mesh
 from agent.biometrics.types import Face, Guidance, Image
 
+_LEVELS = np.arange(256, dtype=np.float32) / 255
+#: Light of each of the 256 levels of sRGB, and red, green, blue as X, Y, Z of a white of 1, 1, 1.
+_LINEAR = np.where(_LEVELS > 0.04045, ((_LEVELS + 0.055) / 1.055) ** 2.4, _LEVELS / 12.92).astype(np.float32)
+_TO_XYZ = np.array(
+    [[0.433953, 0.212671, 0.017758], [0.376219, 0.715160, 0.109477], [0.189828, 0.072169, 0.872766]], np.float32
+)
+
 
 @dataclass(frozen=True, slots=True)
 class QualityLimits:
@@ -117,11 +124,16 @@ def _sharpness(grey: Image) -> float:
 def _lower_tint(square: Image) -> float:
     """Distance in CIELAB's a, b between the medians of two patches of the aligned face."""
     # Every other pixel: a median needs no more.
-    patches = (square[54:72:2, 30:82:2], square[80:108:2, 38:74:2])
-    upper, lower = (
-        np.median(cv2.cvtColor(patch, cv2.COLOR_RGB2LAB)[:, :, 1:].reshape(-1, 2), axis=0) for patch in patches
-    )
+    upper, lower = _tint(square[54:72:2, 30:82:2]), _tint(square[80:108:2, 38:74:2])
     return float(np.hypot(*(lower - upper)))
+
+
+def _tint(patch: Image) -> NDArray[np.float32]:
+    """The median a, b of CIELAB (IEC 61966-2-1, D65). OpenCV's conversion keeps 5 MB of tables for it."""
+    xyz = _LINEAR[patch.reshape(-1, 3)] @ _TO_XYZ
+    curved = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    ab = np.column_stack([500 * (curved[:, 0] - curved[:, 1]), 200 * (curved[:, 1] - curved[:, 2])])
+    return np.asarray(np.median(ab, axis=0), np.float32)
 
 
 def _surround(picture: Picture, box: NDArray[np.float32]) -> float:

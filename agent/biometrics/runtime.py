@@ -4,6 +4,7 @@ An interpreter is not safe between threads: a `Network` belongs to the thread th
 (two threads were slower on small boards, and steal the core of the next stage).
 """
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -114,3 +115,10 @@ def describe(content: bytes) -> tuple[list[tuple[int, ...]], list[tuple[int, ...
         return [tuple(int(n) for n in detail["shape"]) for detail in details]
 
     return shapes(interpreter.get_input_details()), shapes(interpreter.get_output_details())
+
+
+def return_memory() -> None:
+    """Give what a dropped network has held back to the system, where the C library can be asked to (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

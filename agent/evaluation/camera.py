@@ -10,7 +10,9 @@ from agent.biometrics.camera.replay import ReplaySource
 from agent.biometrics.camera.source import FrameSource
 from agent.biometrics.camera.v4l2 import V4l2Source
 from agent.biometrics.errors import CameraError
+from agent.biometrics.image import picture_of
 from agent.biometrics.manifest import Role
+from agent.biometrics.passive import PassiveNetwork
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.site import SiteCamera
 from agent.evaluation.calibrate import read_site, write_site
@@ -42,7 +44,7 @@ def calibrate_camera(
     bundle = open_bundle(folder)
     source: FrameSource = V4l2Source(device) if device else ReplaySource(replay or Path(), rate=0, loop=False)
     try:
-        scores, asked = _collect(source, FacePipeline(bundle, None), seconds, progress)
+        scores, asked = _collect(source, FacePipeline(bundle, None), PassiveNetwork(bundle), seconds, progress)
     finally:
         source.close()
     if len(scores) < FEWEST:
@@ -64,7 +66,7 @@ def calibrate_camera(
 
 
 def _collect(
-    source: FrameSource, pipeline: FacePipeline, seconds: float, progress: Progress | None
+    source: FrameSource, pipeline: FacePipeline, network: PassiveNetwork, seconds: float, progress: Progress | None
 ) -> tuple[list[float], Counter[str]]:
     scores: list[float] = []
     asked: Counter[str] = Counter()
@@ -83,5 +85,5 @@ def _collect(
         if analysis.face is None or analysis.guidance is not None:
             asked[str(analysis.guidance)] += 1
             continue
-        scores.append(pipeline.passive(frame, analysis))
+        scores.append(network(picture_of(frame), analysis.face.box))
     return scores, asked

@@ -14,7 +14,7 @@ from agent.biometrics.decode import decode_file
 from agent.biometrics.errors import CameraError, FaceError
 from agent.biometrics.image import Picture
 from agent.biometrics.manifest import Role
-from agent.biometrics.passive import CROPS, clip_score
+from agent.biometrics.passive import CROPS, PassiveNetwork, clip_score
 from agent.biometrics.pipeline import FacePipeline
 from agent.evaluation.cache import ResultCache, cache_key
 from agent.evaluation.run import Run, open_bundle
@@ -70,13 +70,14 @@ def _frames(result: bytes | None, part: Item) -> list[float | None]:
     return [None if score is None else float(score) for score in json.loads(result)]
 
 
-_pipeline: list[FacePipeline] = []
+_eyes: list[tuple[FacePipeline, PassiveNetwork]] = []
 
 
 def _prepare(folder: Path | None) -> None:
-    """One pipeline for each worker process."""
+    """One pipeline and one network for each worker process."""
     cv2.setNumThreads(1)
-    _pipeline[:] = [FacePipeline(open_bundle(folder), target_fmr=None)]
+    bundle = open_bundle(folder)
+    _eyes[:] = [(FacePipeline(bundle, target_fmr=None), PassiveNetwork(bundle))]
 
 
 def _score(item: Item) -> bytes:
@@ -87,9 +88,9 @@ def _score(item: Item) -> bytes:
 
 
 def _score_picture(picture: Picture) -> float | None:
-    pipeline = _pipeline[0]
-    analysis = pipeline.analyse_still(picture)
-    return None if analysis.face is None else pipeline.passive_picture(picture, analysis)
+    pipeline, network = _eyes[0]
+    face = pipeline.analyse_still(picture).face
+    return None if face is None else network(picture, face.box)
 
 
 def read_pictures_of(path: Path) -> list[Picture]:

@@ -43,10 +43,11 @@ print(json.dumps({"bench": "faces", "what": what, "p50_ms": round(times[7], 1), 
 """
 
 
-def memory() -> float:
-    """Resident megabytes of this process now."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    return pages * resource.getpagesize() / 1e6
+def memory() -> dict[str, float]:
+    """Megabytes of this process now: resident, and those that it alone has written."""
+    lines = Path("/proc/self/smaps_rollup").read_text("ascii").splitlines()[1:]
+    sizes = {name: int(size) * 1024 / 1e6 for name, size, _unit in (line.split() for line in lines)}
+    return {"rss_mb": round(sizes["Rss:"], 1), "anonymous_mb": round(sizes["Anonymous:"], 1)}
 
 
 def timed(work: Callable[[], object], rounds: int = ROUNDS) -> dict[str, float]:
@@ -89,26 +90,23 @@ def main() -> None:
     from tests.unit.faces_world import HOLDER_CHIP, HOLDER_LIVE, nv12_of, portrait_bytes, scene
 
     cv2.setNumThreads(1)
-    before = memory()
-    loading = time.perf_counter()
-    pipeline = FacePipeline()
     rgb = scene(HOLDER_LIVE)
     frames = {
         "BGR": Frame(np.ascontiguousarray(rgb[:, :, ::-1]), PixelFormat.BGR, 0.0, 0),
         "NV12": Frame(nv12_of(rgb), PixelFormat.NV12, 0.0, 0),
     }
+    say("imports", s=round(time.perf_counter() - began, 2))
+    say("memory before a model is loaded, with a frame to look at", **memory())
+    loading = time.perf_counter()
+    pipeline = FacePipeline()
+    say("memory with the four models that stay", **memory())
     analysis = pipeline.analyse(frames["BGR"])
     pipeline.embed(frames["BGR"], analysis)
     say("load four models and see the first face", ms=round(1000 * (time.perf_counter() - loading), 1))
-    four = memory()
+    say("memory after the first face", **memory())
     pipeline.passive(frames["BGR"], analysis)
-    say(
-        "memory",
-        rss_before_models_mb=round(before, 1),
-        rss_mb=round(four, 1),
-        rss_with_passive_mb=round(memory(), 1),
-        imports_s=round(loading - began, 2),
-    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    say("memory after a passive look, whose network is dropped again", **memory(), peak_mb=round(peak, 1))
     for name, frame in frames.items():
         say(f"detect to embedding, {name} 640x480", **timed(partial(whole, pipeline, frame)))
     frame = frames["BGR"]
@@ -117,7 +115,7 @@ def main() -> None:
     say(
         "enrol a portrait: decode, find, four views", **timed(partial(pipeline.enroll, portrait_bytes(HOLDER_CHIP)), 50)
     )
-    say("passive score, two crops", **timed(partial(pipeline.passive, frame, analysis), 10))
+    say("passive score, two crops, with loading the network", **timed(partial(pipeline.passive, frame, analysis), 10))
     if peer:
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder, "frame.png")

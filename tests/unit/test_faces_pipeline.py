@@ -1,12 +1,17 @@
 """A face becomes a template, whatever the camera's format, and strangers stay strangers."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from agent.biometrics.embed import fuse
 from agent.biometrics.errors import FaceError, ModelError
+from agent.biometrics.image import picture_of
+from agent.biometrics.passive import PassiveNetwork
 from agent.biometrics.pipeline import FacePipeline
+from agent.biometrics.quality import _tint
 from agent.biometrics.types import Guidance, Image, PixelFormat, Template
 from tests.unit.faces_world import (
     HOLDER_CHIP,
@@ -118,6 +123,37 @@ def test_an_empty_room_gives_no_template() -> None:
 def test_a_rate_that_nobody_calibrated_is_refused() -> None:
     with pytest.raises(ModelError, match="1e-12"):
         FacePipeline(target_fmr=1e-12)
+
+
+def _own_megabytes() -> float:
+    """What this process alone has written to and holds."""
+    lines = Path("/proc/self/smaps_rollup").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1000
+
+
+def test_the_passive_network_leaves_nothing_behind() -> None:
+    frame = frame_of(scene(HOLDER_LIVE))
+    analysis = pipeline().analyse(frame)
+    score = pipeline().passive(frame, analysis)
+    before = _own_megabytes()
+    network = PassiveNetwork(pipeline().bundle)
+    assert analysis.face is not None
+    assert network(picture_of(frame), analysis.face.box) == pytest.approx(score, abs=1e-6)
+    held = _own_megabytes() - before
+    assert held > 50, "the network is large: why it is dropped"
+    del network
+    assert pipeline().passive(frame, analysis) == pytest.approx(score, abs=1e-6)
+    assert _own_megabytes() - before < 0.2 * held
+
+
+@pytest.mark.parametrize(
+    ("colour", "a", "b"),
+    [((255, 0, 0), 80, 67), ((0, 0, 255), 79, -108), ((30, 160, 70), -53, 37), ((128, 128, 128), 0, 0)],
+)
+def test_tints_are_those_of_cielab(colour: tuple[int, int, int], a: float, b: float) -> None:
+    """Values of CIELAB for sRGB colours at D65, as tables of colours have them."""
+    patch = np.full((8, 8, 3), colour, np.uint8)
+    assert _tint(patch) == pytest.approx([a, b], abs=1.0)
 
 
 def _dark() -> Image:
