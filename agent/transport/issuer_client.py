@@ -91,11 +91,13 @@ class IssuerClient:
         """Wait until a request could be sent: nobody should be asked to turn the head for nothing.
 
         Raises:
-            TransportError: `broker.*` or `issuer.silent`, before `deadline` in the loop's time.
+            TransportError: `broker.*` or `issuer.silent`, before `deadline` in the loop's time; `clock.contradicted`:
+                by this clock a good document could be expired, and that is not the holder's fault.
         """
         remaining = _Remaining(deadline)
         await self._link.wait_connected(remaining.seconds())
         await self.epochs.wait(remaining.seconds())
+        self._check_clock()
 
     async def verify(
         self, evidence: Evidence, holder: HolderData | None = None, *, deadline: float, request_id: bytes = b""
@@ -122,8 +124,7 @@ class IssuerClient:
         self, evidence: Evidence, holder: HolderData | None, epoch: Epoch, request_id: bytes, deadline: float
     ) -> Decision:
         remaining = _Remaining(deadline)
-        if self._clock.trust is ClockTrust.CONTRADICTED:
-            raise TransportError("clock.contradicted", f"the clock is {self._clock.offset} s off the issuer's epoch")
+        self._check_clock()
         request_id = request_id or secrets.token_bytes(16)
         answers = self._pending[request_id] = asyncio.Queue(_MAX_ANSWERS)
         try:
@@ -135,6 +136,10 @@ class IssuerClient:
             return await self._decision(answers, request, sealed, deadline)
         finally:
             del self._pending[request_id]
+
+    def _check_clock(self) -> None:
+        if self._clock.trust is ClockTrust.CONTRADICTED:
+            raise TransportError("clock.contradicted", f"the clock is {self._clock.offset} s off the issuer's epoch")
 
     async def _decision(
         self, answers: asyncio.Queue[bytes], request: Request, sealed: Sealed, deadline: float
