@@ -3,10 +3,15 @@
 import json
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.system.boot.conftest import ROOTS
 from tests.system.boot.faults import FaultPage, Trial
 from tests.system.boot.machine import Machine, until
 from tests.system.boot.site import Site, outcomes
@@ -26,6 +31,21 @@ def up(machine: Machine, site: Site, *boot: str, camera: str = "", extra: str = 
     return ready
 
 
+def told(site: Site, number: int) -> bool:
+    """Whether the issuer has heard of so many endings."""
+    return site.counts()["events"].get("verification", 0) >= number
+
+
+@contextmanager
+def mounted(kind: str, *arguments: str | Path) -> Iterator[None]:
+    """Something mounted while the context is open."""
+    subprocess.run(["mount", "-t", kind, *arguments], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(arguments[-1])], check=True)
+
+
 def audit_holds(machine: Machine) -> int:
     """The number of records of the audit, after every one was verified."""
     done = machine.shell("renzheng audit verify --json")
@@ -40,12 +60,15 @@ def told_once(site: Site, machine: Machine) -> None:
     assert site.counts()["events"]["verification"] == endings
 
 
-def test_a_provisioned_terminal_serves_and_passes_its_self_test(terminal: Machine, site: Site) -> None:
+def test_a_provisioned_terminal_serves_and_passes_its_self_test(terminal: Machine, site: Site, release: str) -> None:
     ready = up(terminal, site)
     assert ready < 10
     site.verified(terminal)
     told_once(site, terminal)
     done = terminal.shell("renzheng self-test --json")
+    # What README.md shows.
+    (ROOTS / f"self-test-{release}.json").write_text(done.stdout, "utf-8")
+    (ROOTS / f"self-test-{release}.txt").write_text(terminal.shell("COLUMNS=118 renzheng self-test").stdout, "utf-8")
     report = json.loads(done.stdout)
     failed = [check for check in report["checks"] if check["status"] == "fail"]
     assert not failed
@@ -192,6 +215,79 @@ def test_a_clock_that_is_wrong_at_boot(terminal: Machine, site: Site, page: Faul
         undo=right,
     )
     site.verified(terminal)
+
+
+@pytest.mark.parametrize("jump", ["+10y", "-10y"])
+def test_a_clock_that_jumps_while_it_serves(
+    terminal: Machine, site: Site, page: FaultPage, release: str, jump: str
+) -> None:
+    """The service's own wall clock jumps (libfaketime: Linux has no namespace for that clock); nothing ends, nobody
+    is verified by a clock that the issuer contradicts, and all goes on when it is right again."""
+    terminal.boot()
+    steered = terminal.root / "etc/renzheng/offset"
+    steered.write_text("+0\n")
+    drop_in = terminal.root / "etc/systemd/system/renzheng.service.d/clock.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text(
+        f"[Service]\nEnvironment=LD_PRELOAD={FAKETIME} FAKETIME_TIMESTAMP_FILE=/etc/renzheng/offset "
+        "FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1\n"
+    )
+    terminal.shell("systemctl daemon-reload")
+    site.provision(terminal)
+    trial = Trial(terminal, page, release)
+    until(trial.serving, 30)
+    site.verified(terminal)
+    process = terminal.show("MainPID")
+
+    def right() -> None:
+        assert site.verify(terminal)["code"] in {"clock.contradicted", "broker.certificate_time"}
+        steered.write_text("+0\n")
+
+    trial.run(
+        f"clock jumps {jump.replace('y', ' years')} while it serves, then right",
+        do=lambda: steered.write_text(f"{jump}\n"),
+        told="clock is down: clock.contradicted",
+        undo=right,
+        well=lambda: trial.serving() and "clock down" not in terminal.show("StatusText"),
+        within=(30, 60),
+    )
+    site.verified(terminal)
+    assert terminal.show("MainPID") == process
+    assert terminal.show("NRestarts") == "0"
+    assert audit_holds(terminal) == len(outcomes(terminal))
+    told_once(site, terminal)
+
+
+@pytest.mark.parametrize("root", ["--volatile=overlay", "--read-only"])
+def test_a_read_only_root_with_a_small_state_folder(
+    terminal: Machine, site: Site, page: FaultPage, release: str, tmp_path: Path, root: str
+) -> None:
+    """As Raspberry Pi OS does it (an overlay in memory, forgotten at every boot), and with no writable root at all."""
+    up(terminal, site)
+    terminal.cut_power()
+    state = tmp_path / "state"
+    state.mkdir()
+    inside = terminal.root / "var/lib/renzheng"
+    with mounted("tmpfs", "-osize=64M,mode=700", "tmpfs", state):
+        subprocess.run(["cp", "-a", f"{inside}/.", state], check=True)
+        os.chown(state, inside.stat().st_uid, inside.stat().st_gid)
+        options = (root, f"--bind={state}:/var/lib/renzheng")
+        trial = Trial(terminal, page, release)
+        how = "overlay in memory" if "overlay" in root else "nothing else writable"
+        for number, boot in enumerate(("first", "next"), 1):
+            trial.run(
+                f"{boot} boot on a read-only root ({how}, 64 MB of state)",
+                do=lambda: terminal.boot(*options),
+                told=f"renzheng {_version()} is ready",
+                within=(60, 30),
+            )
+            site.verified(terminal)
+            # Every boot forgets the journal, none the state: the chain of records goes on.
+            assert audit_holds(terminal) >= number
+            until(partial(told, site, number), 30)
+            terminal.cut_power()
+        used = sum(path.stat().st_size for path in state.rglob("*") if path.is_file())
+        assert used < 8 * 2**20
 
 
 def test_a_power_cut_in_the_middle_of_a_verification(
