@@ -18,7 +18,7 @@ from agent.configuration import signing
 from agent.configuration.bundles import MANIFEST, Bundles
 from agent.configuration.bundles_fetch import HttpsSource, MqttSource, Source
 from agent.configuration.remote import report_untold
-from agent.configuration.remote_intake import Intake
+from agent.configuration.remote_intake import Intake, serve
 from agent.configuration.remote_trial import Acts, Trial
 from agent.configuration.store_journal import Revision, admit
 from agent.failures import RenzhengError
@@ -33,6 +33,7 @@ _LOG = logging.getLogger(__name__)
 
 #: Seconds between attempts to fetch what could not be fetched.
 _AGAIN = 60.0
+_SUBJECT = "bundle"
 
 
 class RemoteBundles:
@@ -65,16 +66,10 @@ class RemoteBundles:
 
     async def run(self) -> None:
         """Finish what was under way, report, then take manifests until cancelled."""
-        await self._step(self._trial.resume())
-        while True:
-            await self._step(self._consider(await self._intake.next()))
+        await serve(self._trial.resume(), self._intake.next, self._consider, self._report, subject=_SUBJECT)
 
-    async def _step(self, step: Awaitable[None]) -> None:
-        try:
-            await step
-        except RenzhengError as error:
-            _LOG.error("a bundle could not be handled: %s", error)
-        await report_untold(self._bundles.journal, self._outbox, "bundle")
+    async def _report(self) -> None:
+        await report_untold(self._bundles.journal, self._outbox, _SUBJECT)
 
     async def _consider(self, data: bytes) -> None:
         revision = Revision(number=0, digest=configuration.digest(data[: MANIFEST_LIMIT + 1]).hex())

@@ -12,10 +12,10 @@ again with the next change or start; it never undoes anything.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from agent.configuration import signing
-from agent.configuration.remote_intake import Intake
+from agent.configuration.remote_intake import Intake, serve
 from agent.configuration.remote_trial import Acts, Trial
 from agent.configuration.store import ConfigurationStore
 from agent.configuration.store_journal import Journal, Revision, Step, admit
@@ -29,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 #: Why a configuration is left when an operator asks for it.
 ROLLED_BACK = "configuration.rolled_back"
+_SUBJECT = "configuration"
 
 
 class RemoteConfiguration:
@@ -58,16 +59,7 @@ class RemoteConfiguration:
 
     async def run(self) -> None:
         """Finish what was under way, report, then take documents until cancelled."""
-        await self._step(self._trial.resume())
-        while True:
-            await self._step(self._consider(await self._intake.next()))
-
-    async def _step(self, step: Awaitable[None]) -> None:
-        try:
-            await step
-        except RenzhengError as error:
-            _LOG.error("a configuration document could not be handled: %s", error)
-        await self._report()
+        await serve(self._trial.resume(), self._intake.next, self._consider, self._report, subject=_SUBJECT)
 
     async def roll_back(self) -> None:
         """Go back to the last good configuration, because an operator says so; the one in force is not taken again.
@@ -96,7 +88,7 @@ class RemoteConfiguration:
         await self._trial.start(self._store.keep(document))
 
     async def _report(self) -> None:
-        await report_untold(self._store.journal, self._outbox, "configuration")
+        await report_untold(self._store.journal, self._outbox, _SUBJECT)
 
 
 async def connected(link: MqttLink, *, steady: float = 5.0) -> None:

@@ -6,7 +6,7 @@ Shared by settings (`remote`) and model bundles (`bundles`).
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from agent.configuration.store_journal import Journal, Revision
 from agent.failures import RenzhengError
@@ -16,6 +16,25 @@ _LOG = logging.getLogger(__name__)
 
 #: Seconds between looks at the clock while a message waits for its time.
 _LOOK = 30.0
+
+
+async def serve(
+    first: Awaitable[None],
+    arrivals: Callable[[], Awaitable[bytes]],
+    consider: Callable[[bytes], Awaitable[None]],
+    report: Callable[[], Awaitable[None]],
+    *,
+    subject: str,
+) -> None:
+    """Do `first`, then `consider` whatever arrives, until cancelled; `report` after each, whatever became of it."""
+    step = first
+    while True:
+        try:
+            await step
+        except RenzhengError as error:
+            _LOG.error("a %s could not be handled: %s", subject, error)
+        await report()
+        step = consider(await arrivals())
 
 
 class Intake:

@@ -58,7 +58,8 @@ class Program:
             with suppress(ProcessLookupError):
                 process.send_signal(number)
             with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
+                async with asyncio.timeout(STOP_TIMEOUT):
+                    await process.wait()
 
     def _tail(self) -> str:
         lines = self._log.read_text("utf-8", "replace").splitlines()

@@ -111,7 +111,8 @@ class Theatre:
         self._camera.stage(actor)
         self._app.inputs.give(passport.key)
         with self._cards.card(PassportChip(passport)):
-            outcome = await asyncio.wait_for(self._outcomes.get(), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                outcome = await self._outcomes.get()
         self._ended += 1
         self._asked += bool(outcome.request)
         self._camera.stage(Nobody())

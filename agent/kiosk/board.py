@@ -76,7 +76,8 @@ class Board:
                 changed.clear()
                 yield b"data: %b\n\n" % self._now()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), BEAT)
+                    async with asyncio.timeout(BEAT):
+                        await changed.wait()
         finally:
             self._pages.discard(changed)
 

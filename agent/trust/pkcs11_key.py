@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pkcs11
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pkcs11.exceptions import PKCS11Error, UserAlreadyLoggedIn
 from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 
 from agent.trust.errors import TrustError
-from agent.wire.keys import ES256
+from agent.trust.p256_key import P256Key
 
 _CURVE = "secp256r1"
 
 
-class Pkcs11Signer:
+class Pkcs11Signer(P256Key):
     """A P-256 key pair by its label. Calls may come from any thread."""
 
     def __init__(self, module: Path, token: str, label: str, pin_file: Path) -> None:
@@ -34,20 +32,10 @@ class Pkcs11Signer:
                 self._session = opened.enter_context(_session(module, token, pin_file, writable=False))
                 self._key: Any = self._session.get_key(pkcs11.ObjectClass.PRIVATE_KEY, pkcs11.KeyType.EC, label)
                 public: Any = self._session.get_key(pkcs11.ObjectClass.PUBLIC_KEY, pkcs11.KeyType.EC, label)
-                self._public_key = _p256(encode_ec_public_key(public))
+                super().__init__(encode_ec_public_key(public))
                 opened.pop_all()
         except (PKCS11Error, ValueError, TypeError) as error:
             raise TrustError("trust.key", f"{self._where}: {_why(error)}") from error
-
-    @property
-    def algorithm(self) -> int:
-        """COSE algorithm number."""
-        return ES256
-
-    @property
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        """The public half."""
-        return self._public_key
 
     def sign(self, message: bytes) -> bytes:
         """The raw ES256 signature of `message`: PKCS#11's own form is r || s.
@@ -111,13 +99,6 @@ def _session(module: Path, token: str, pin_file: Path, *, writable: bool) -> pkc
     except UserAlreadyLoggedIn:
         # A process is logged in as a whole (PKCS #11, 2.7.1): another signer of ours has done it.
         return found.open(rw=writable)
-
-
-def _p256(der: bytes) -> ec.EllipticCurvePublicKey:
-    key = load_der_public_key(der)
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise TypeError("not a P-256 key")
-    return key
 
 
 def _why(error: Exception) -> str:

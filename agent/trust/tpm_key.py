@@ -9,8 +9,6 @@ import hashlib
 import secrets
 import threading
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 from tpm2_pytss import (
     ESAPI,
     ESYS_TR,
@@ -29,7 +27,7 @@ from tpm2_pytss import (
 )
 
 from agent.trust.errors import TrustError
-from agent.wire.keys import ES256
+from agent.trust.p256_key import P256Key
 
 #: Without DECRYPT, which the default of the parser has: this key signs and does nothing else.
 _ATTRIBUTES = (
@@ -42,7 +40,7 @@ _ATTRIBUTES = (
 _SIZE = 32
 
 
-class TpmSigner:
+class TpmSigner(P256Key):
     """A P-256 key at a persistent handle. Calls take about a millisecond on swtpm, tens on a chip; any thread."""
 
     def __init__(self, handle: int, tcti: str) -> None:
@@ -56,22 +54,9 @@ class TpmSigner:
             self._tpm = ESAPI(tcti)
             self._key = self._tpm.tr_from_tpmpublic(handle)
             public, _, _ = self._tpm.read_public(self._key)
-            key = load_der_public_key(public.to_der())
+            super().__init__(public.to_der())
         except (TSS2_Exception, ValueError, RuntimeError) as error:
             raise TrustError("trust.key", f"no usable key at {handle:#x} of the TPM {tcti}: {error}") from error
-        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise TrustError("trust.key", f"the key at {handle:#x} of the TPM is not P-256")
-        self._public_key = key
-
-    @property
-    def algorithm(self) -> int:
-        """COSE algorithm number."""
-        return ES256
-
-    @property
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        """The public half."""
-        return self._public_key
 
     def sign(self, message: bytes) -> bytes:
         """The raw ES256 signature of `message`.

@@ -131,8 +131,7 @@ def read_manifest(data: bytes, authority: KeyRing) -> BundleManifest:
 
 
 def _verified(data: bytes, authority: KeyRing, kind: str, limit: int) -> bytes:
-    key = authority.find(cose.inspect(data, limit=limit).kid)
-    return cose.verify(data, key, _context(kind), limit=limit)
+    return cose.verify_by_ring(data, authority, _context(kind), limit=limit)
 
 
 def _context(kind: str) -> Context:

@@ -17,7 +17,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from agent.wire import bounded, keys
 from agent.wire.errors import Fault, WireError
-from agent.wire.keys import PublicKey, Signer, algorithm_of, cose_key, thumbprint
+from agent.wire.keys import KeyRing, PublicKey, Signer, algorithm_of, cose_key, thumbprint
 
 with warnings.catch_warnings():
     # cwt's HPKE part touches finite-field DH at import; the contract never uses it.
@@ -93,6 +93,15 @@ def verify(data: bytes, key: PublicKey, context: Context, *, limit: int) -> byte
         raise WireError(Fault.MALFORMED, "not the expected COSE structure")
     keys.verify(key, signature, _to_be_signed(header, context, payload))
     return bytes(payload)
+
+
+def verify_by_ring(data: bytes, ring: KeyRing, context: Context, *, limit: int) -> bytes:
+    """The payload of a COSE_Sign1 in `context` by the key of `ring` that its header names.
+
+    Raises:
+        WireError: `unknown_key`, or as `verify`.
+    """
+    return verify(data, ring.find(inspect(data, limit=limit).kid), context, limit=limit)
 
 
 def encrypt(plaintext: bytes, recipient: ec.EllipticCurvePublicKey, context: Context) -> bytes:

@@ -129,8 +129,7 @@ def read_decision(data: bytes, ring: KeyRing, *, issuer: str, terminal: str) -> 
     Raises:
         WireError: not by a trusted key, not for this terminal, not a decision.
     """
-    key = ring.find(cose.inspect(data, limit=DECISION_LIMIT).kid)
-    payload = cose.verify(data, key, decision_context(issuer, terminal), limit=DECISION_LIMIT)
+    payload = cose.verify_by_ring(data, ring, decision_context(issuer, terminal), limit=DECISION_LIMIT)
     decision = Decision.decode(payload, limit=DECISION_LIMIT)
     if (decision.issuer, decision.terminal) != (issuer, terminal):
         raise WireError(Fault.CONTEXT, "the decision names another issuer or terminal")

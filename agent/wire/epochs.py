@@ -40,5 +40,4 @@ def verify(data: bytes, ring: KeyRing, issuer: str) -> Epoch:
     Raises:
         WireError: not by a trusted key, not this issuer's, not an epoch.
     """
-    key = ring.find(cose.inspect(data, limit=LIMIT).kid)
-    return Epoch.decode(cose.verify(data, key, context(issuer), limit=LIMIT), limit=LIMIT)
+    return Epoch.decode(cose.verify_by_ring(data, ring, context(issuer), limit=LIMIT), limit=LIMIT)

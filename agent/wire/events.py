@@ -95,8 +95,8 @@ def read_receipt(data: bytes, ring: KeyRing, *, issuer: str, terminal: str) -> R
     Raises:
         WireError: not by a trusted key, not for this terminal, not a receipt.
     """
-    key = ring.find(cose.inspect(data, limit=RECEIPT_LIMIT).kid)
-    receipt = Receipt.decode(cose.verify(data, key, _down(issuer, terminal), limit=RECEIPT_LIMIT), limit=RECEIPT_LIMIT)
+    payload = cose.verify_by_ring(data, ring, _down(issuer, terminal), limit=RECEIPT_LIMIT)
+    receipt = Receipt.decode(payload, limit=RECEIPT_LIMIT)
     if (receipt.issuer, receipt.terminal) != (issuer, terminal):
         raise WireError(Fault.CONTEXT, "the receipt names another issuer or terminal")
     return receipt
