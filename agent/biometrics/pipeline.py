@@ -18,13 +18,19 @@ from agent.biometrics.passive import PassiveNetwork
 from agent.biometrics.pose import pose_of
 from agent.biometrics.quality import QualityLimits, measure, problems
 from agent.biometrics.runtime import return_memory
-from agent.biometrics.search import find_far, find_persistently
+from agent.biometrics.search import find_far, looks
 from agent.biometrics.site import SiteManifest
 from agent.biometrics.types import Comparison, Face, Frame, FrameAnalysis, Guidance, Image, Template
 
 #: Both landmark networks see no face below these: the detector was wrong. Full profiles reach 0.13 on one of them.
 NO_MESH = 0.5
 NO_POINTS = 0.1
+#: So many faces are looked at before the detector is taken to be wrong about all of them.
+CANDIDATES = 3
+#: Who is meant, as the offset from the middle at which a face counts half: before a camera the nearest, wherever they
+#: stand; in a picture of somebody the one in its middle, even if a neighbour is larger.
+NEAREST, SUBJECT = 1.2, 0.35
+NOBODY = FrameAnalysis(None, Guidance.LOOK_HERE, (Guidance.LOOK_HERE,))
 
 
 class FacePipeline:
@@ -49,8 +55,8 @@ class FacePipeline:
         self._mesh = MeshFinder(self.bundle)
         self._embed = Embedder(self.bundle)
         calibrated = site or SiteManifest()
-        #: The passive score from which this site's camera raises the demand; None where nobody calibrated it.
-        self.passive_limit = calibrated.passive_limit(self.bundle)
+        #: The scores from which this site's camera raises the demand, by name of the advice; those that are calibrated.
+        self.advice_limits = calibrated.advice_limits(self.bundle)
         thresholds = calibrated.thresholds(self.bundle)
         self._threshold = None if target_fmr is None else threshold_for(thresholds, target_fmr)
 
@@ -61,16 +67,15 @@ class FacePipeline:
     def analyse_picture(self, picture: Picture) -> FrameAnalysis:
         """`analyse` for pixels that are at hand."""
         detections = self._detect(picture) or find_far(self._detect, picture)
-        if not detections:
-            return FrameAnalysis(None, Guidance.LOOK_HERE, (Guidance.LOOK_HERE,))
-        return self._analysis(picture, detections)
+        return self._analysis(picture, detections, NEAREST)
 
     def analyse_still(self, picture: Picture) -> FrameAnalysis:
         """`analyse_picture` for a picture that comes only once: looks again, nearer and farther, before giving up."""
-        detections = find_persistently(self._detect, picture)
-        if not detections:
-            return FrameAnalysis(None, Guidance.LOOK_HERE, (Guidance.LOOK_HERE,))
-        return self._analysis(picture, detections)
+        for detections in looks(self._detect, picture):
+            analysis = self._analysis(picture, detections, SUBJECT)
+            if analysis.face is not None:
+                return analysis
+        return NOBODY
 
     def embed(self, frame: Frame, analysis: FrameAnalysis) -> Template:
         """The template of the analysed face.
@@ -125,11 +130,21 @@ class FacePipeline:
         """The aligned square that the embedding network sees."""
         return align(picture, _face(analysis).points)
 
-    def _analysis(self, picture: Picture, detections: list[Detection]) -> FrameAnalysis:
-        chosen = max(detections, key=lambda detection: _prominence(detection, picture))
+    def _analysis(self, picture: Picture, detections: list[Detection], width: float) -> FrameAnalysis:
+        """The most prominent of these faces that is one, measured."""
+        likely = sorted(detections, key=lambda detection: _prominence(detection, picture, width), reverse=True)
+        for detection in likely[:CANDIDATES]:
+            face = self._face(picture, detection)
+            if face.presence >= NO_MESH or face.points_score >= NO_POINTS:
+                quality = measure(picture, face, detections)
+                found = problems(quality, self._limits)
+                return FrameAnalysis(face, found[0] if found else None, found, quality, len(detections))
+        return NOBODY
+
+    def _face(self, picture: Picture, chosen: Detection) -> Face:
         mesh = self._mesh(picture, chosen)
         five = self._five(picture, mesh)
-        face = Face(
+        return Face(
             box=chosen.box,
             score=chosen.score,
             keypoints=chosen.keypoints,
@@ -139,11 +154,6 @@ class FacePipeline:
             presence=mesh.presence,
             pose=pose_of(mesh.points),
         )
-        if face.presence < NO_MESH and face.points_score < NO_POINTS:
-            return FrameAnalysis(None, Guidance.LOOK_HERE, (Guidance.LOOK_HERE,))
-        quality = measure(picture, face, detections)
-        found = problems(quality, self._limits)
-        return FrameAnalysis(face, found[0] if found else None, found, quality, len(detections))
 
 
 def _face(analysis: FrameAnalysis) -> Face:
@@ -152,9 +162,9 @@ def _face(analysis: FrameAnalysis) -> Face:
     return analysis.face
 
 
-def _prominence(detection: Detection, picture: Picture) -> float:
-    """Large and central faces first: the person at the terminal, not the one behind."""
+def _prominence(detection: Detection, picture: Picture, width: float) -> float:
+    """The area of a face, less the farther it is from the middle: by half at `width` (1: the edge of the picture)."""
     centre = (detection.box[:2] + detection.box[2:]) / 2
     middle = np.array([picture.width, picture.height]) / 2
     offset = float(np.linalg.norm((centre - middle) / middle))
-    return float((detection.box[2:] - detection.box[:2]).prod()) * (1.0 - 0.4 * min(offset, 1.5))
+    return float((detection.box[2:] - detection.box[:2]).prod()) / (1.0 + (offset / width) ** 2)

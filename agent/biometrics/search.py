@@ -5,7 +5,7 @@ looked at more closely, so that a person who stands too far away can be told to 
 come again (a portrait, a file) gets more: a border round a tight crop, overlapping tiles for a small face.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -28,18 +28,13 @@ def find_far(find: Finder, picture: Picture) -> list[Detection]:
     return [_moved(face, left, top) for face in find(tile)]
 
 
-def find_persistently(find: Finder, picture: Picture) -> list[Detection]:
-    """The faces of the picture; borders and tiles are tried only when nothing was found."""
-    found = find(picture)
+def looks(find: Finder, picture: Picture) -> Iterator[list[Detection]]:
+    """The faces that each look at the picture finds: whole, with borders, in tiles. Take looks until one will do."""
+    yield find(picture)
     for share in BORDERS:
-        if found:
-            return found
-        found = _with_border(find, picture, share)
+        yield _with_border(find, picture, share)
     for share in TILES:
-        if found:
-            return found
-        found = _in_tiles(find, picture, share)
-    return found
+        yield _in_tiles(find, picture, share)
 
 
 def _with_border(find: Finder, picture: Picture, share: float) -> list[Detection]:

@@ -70,8 +70,9 @@ def evaluate(
 ) -> None:
     """Error rates of the comparison on your pictures.
 
-    Writes report.json, report.md, det.png and histogram.png. A picture without a face is a failure to acquire: it
-    counts as an error, and the rates without such pictures stand beside. A run that was stopped goes on where it was.
+    Writes report.json, report.md, failures.csv, det.png and histogram.png. A picture without a face is a failure to
+    acquire: it counts as an error, and the rates without such pictures stand beside. A run that was stopped goes on
+    where it was. Of several faces in a picture the one in its middle is meant, unless another is far larger.
     """
     from agent.evaluation.commands import evaluate_images, evaluate_pairs
     from agent.evaluation.run import Run
@@ -160,16 +161,22 @@ def calibrate(
 def calibrate_camera(
     device: str | None, replay: Path | None, site: Path, seconds: float, bpcer: float, bundle: Path | None
 ) -> None:
-    """Set the passive score's threshold for this camera, in this light, in two minutes.
+    """Set the limits of the advisory scores for this camera, in this light, in two minutes.
 
-    Let a few people stand before the terminal one after the other, as guests will. The threshold is where the given
-    share of their frames would raise the demand; passive scores never pass or refuse anyone alone.
+    Let a few people stand before the terminal one after the other, as guests will, some seconds each. A limit is where
+    the given share of their frames would cost one turn more; advice never passes or refuses anyone alone.
     """
     from agent.evaluation.camera import calibrate_camera as run
 
     with progress_bar("frames") as progress:
         camera = run(device, replay, site, seconds, bpcer, bundle, progress)
-    click.echo(f"passive threshold {camera.passive_threshold:.4f} from {camera.frames} frames: {camera.evidence}")
+    limits = {
+        "passive": camera.passive_threshold,
+        "borders": camera.borders_threshold,
+        "texture": camera.texture_threshold,
+    }
+    told = ", ".join(f"{name} {'none' if limit is None else f'{limit:.4f}'}" for name, limit in limits.items())
+    click.echo(f"limits: {told}; from {camera.evidence}")
     click.echo(f"written to {site}")
 
 

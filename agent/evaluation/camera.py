@@ -1,7 +1,8 @@
-"""Two minutes before the installed camera: where living faces lie on the passive score in this light."""
+"""Two minutes before the installed camera: where living faces lie on the advisory scores in this light."""
 
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,15 @@ from agent.biometrics.camera.source import FrameSource
 from agent.biometrics.camera.v4l2 import V4l2Source
 from agent.biometrics.errors import CameraError
 from agent.biometrics.image import picture_of
+from agent.biometrics.liveness.borders import borders_of
+from agent.biometrics.liveness.parallax import grey_of
+from agent.biometrics.liveness.texture import EyeTexture
+from agent.biometrics.liveness.track import FaceTrack
 from agent.biometrics.manifest import Role
 from agent.biometrics.passive import PassiveNetwork
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.site import SiteCamera
+from agent.biometrics.types import Face, Frame
 from agent.evaluation.calibrate import read_site, write_site
 from agent.evaluation.errors import EvaluationError
 from agent.evaluation.run import open_bundle
@@ -22,6 +28,37 @@ from agent.evaluation.workers import Progress
 
 #: Fewer living frames than this say nothing about a quantile of five per cent.
 FEWEST = 60
+#: One reading of the texture: so many looks at one person, so many seconds apart. Readings that carry a quantile.
+LOOKS, APART, READINGS = 8, 0.4, 5
+
+
+@dataclass(slots=True)
+class _Living:
+    """The scores of living people, and what the frames that were not good asked for."""
+
+    passive: list[float] = field(default_factory=list)
+    borders: list[float] = field(default_factory=list)
+    texture: list[float] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)
+    _track: FaceTrack = field(default_factory=FaceTrack)
+    _eyes: EyeTexture = field(default_factory=EyeTexture)
+    _last: tuple[int, float] = (-1, 0.0)
+    _looks: int = 0
+
+    def see(self, frame: Frame, face: Face, passive: float) -> None:
+        """The next good frame."""
+        grey, track = grey_of(frame), self._track.follow(face.box, frame.timestamp)
+        self.passive.append(passive)
+        self.borders.append(borders_of(grey, face.box).score)
+        if track != self._last[0] or self._looks == LOOKS:
+            self._eyes, self._looks = EyeTexture(), 0
+        elif frame.timestamp - self._last[1] < APART:
+            return
+        self._eyes.look(grey, face.points)
+        self._looks += 1
+        self._last = track, frame.timestamp
+        if self._looks == LOOKS and (score := self._eyes.score) is not None:
+            self.texture.append(score)
 
 
 def calibrate_camera(
@@ -33,7 +70,7 @@ def calibrate_camera(
     folder: Path | None,
     progress: Progress | None,
 ) -> SiteCamera:
-    """Score the frames of living people and write the threshold at `bpcer` into the site manifest.
+    """Score the frames of living people and write the thresholds at `bpcer` into the site manifest.
 
     Raises:
         CameraError: the camera delivers nothing.
@@ -44,32 +81,40 @@ def calibrate_camera(
     bundle = open_bundle(folder)
     source: FrameSource = V4l2Source(device) if device else ReplaySource(replay or Path(), rate=0, loop=False)
     try:
-        scores, asked = _collect(source, FacePipeline(bundle, None), PassiveNetwork(bundle), seconds, progress)
+        living = _collect(source, FacePipeline(bundle, None), PassiveNetwork(bundle), seconds, progress)
     finally:
         source.close()
-    if len(scores) < FEWEST:
-        wanting = ", ".join(f"{name} {count}" for name, count in asked.most_common(3)) or "nothing"
+    good = len(living.passive)
+    if good < FEWEST:
+        wanting = ", ".join(f"{name} {count}" for name, count in living.asked.most_common(3)) or "nothing"
         raise EvaluationError(
-            "evaluation.too_few", f"{len(scores)} good frames, {FEWEST} are needed; the others asked for: {wanting}"
+            "evaluation.too_few", f"{good} good frames, {FEWEST} are needed; the others asked for: {wanting}"
         )
+    enough = len(living.texture) >= READINGS
     camera = SiteCamera(
         model=bundle.entry(Role.PASSIVE).sha256,
-        passive_threshold=round(float(np.quantile(scores, 1 - bpcer)), 6),
+        passive_threshold=_limit(living.passive, bpcer),
+        borders_threshold=_limit(living.borders, bpcer),
+        texture_threshold=_limit(living.texture, bpcer) if enough else None,
         bpcer=bpcer,
-        frames=len(scores),
-        evidence=f"{len(scores)} frames of living people, median score {np.median(scores):.4f}",
+        frames=good,
+        evidence=f"{good} frames of living people, median passive score {np.median(living.passive):.4f}, "
+        f"borders {np.median(living.borders):.2f}; texture read {len(living.texture)} times",
     )
     document = read_site(site)
-    document["camera"] = camera.model_dump()
+    document["camera"] = camera.model_dump(exclude_none=True)
     write_site(site, document)
     return camera
 
 
+def _limit(scores: list[float], bpcer: float) -> float:
+    return round(float(np.quantile(scores, 1 - bpcer)), 6)
+
+
 def _collect(
     source: FrameSource, pipeline: FacePipeline, network: PassiveNetwork, seconds: float, progress: Progress | None
-) -> tuple[list[float], Counter[str]]:
-    scores: list[float] = []
-    asked: Counter[str] = Counter()
+) -> _Living:
+    living = _Living()
     start = time.monotonic()
     while (passed := time.monotonic() - start) < seconds:
         if progress is not None:
@@ -77,13 +122,13 @@ def _collect(
         try:
             frame = source.read(2.0)
         except CameraError:
-            if scores:
+            if living.passive:
                 # A replay ends; a camera that dies after minutes of frames leaves enough to judge.
                 break
             raise
         analysis = pipeline.analyse(frame)
         if analysis.face is None or analysis.guidance is not None:
-            asked[str(analysis.guidance)] += 1
+            living.asked[str(analysis.guidance)] += 1
             continue
-        scores.append(network(picture_of(frame), analysis.face.box))
-    return scores, asked
+        living.see(frame, analysis.face, network(picture_of(frame), analysis.face.box))
+    return living

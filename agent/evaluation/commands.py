@@ -7,7 +7,7 @@ from agent.evaluation.faces import embed_files
 from agent.evaluation.pad import pad_curves, pad_lines, report_on_presentations
 from agent.evaluation.plots import draw_det, draw_histogram, draw_pad_det
 from agent.evaluation.presentations import score_presentations
-from agent.evaluation.report import heading, open_folder, verification_lines, write
+from agent.evaluation.report import heading, open_folder, verification_lines, write, write_failures
 from agent.evaluation.run import Run
 from agent.evaluation.samples import read_pairs, read_pictures, read_presentations
 from agent.evaluation.verification import report_on_images, report_on_pairs
@@ -20,9 +20,13 @@ def evaluate_pairs(table: Path, out: Path, run: Run, portrait: bool = False) -> 
     """
     pairs = read_pairs(table, run.limit)
     open_folder(out)
-    first = embed_files((pair.a for pair in pairs), run, portrait)
-    second = embed_files((pair.b for pair in pairs), run)
+    if portrait:
+        first = embed_files((pair.a for pair in pairs), run, as_portraits=True)
+        second = embed_files((pair.b for pair in pairs), run)
+    else:
+        first = second = embed_files((path for pair in pairs for path in (pair.a, pair.b)), run)
     sets, scores = report_on_pairs(pairs, first, second)
+    write_failures(out, first.failures | second.failures)
     lines = verification_lines(sets)
     draw_det(scores, out / "det.png")
     draw_histogram(scores, out / "histogram.png")
@@ -34,7 +38,9 @@ def evaluate_images(table: Path, out: Path, run: Run) -> list[str]:
     """Write the report on pictures of subjects, all against all; the lines of report.md."""
     pictures = read_pictures(table, run.limit)
     open_folder(out)
-    report, scores = report_on_images(pictures, embed_files((picture.path for picture in pictures), run))
+    found = embed_files((picture.path for picture in pictures), run)
+    report, scores = report_on_images(pictures, found)
+    write_failures(out, found.failures)
     lines = verification_lines({"all": report})
     draw_det({"all": scores}, out / "det.png")
     draw_histogram({"all": scores}, out / "histogram.png")

@@ -1,5 +1,6 @@
 """Reports as files: report.json for programs, report.md for people."""
 
+import csv
 import json
 import platform
 from collections.abc import Mapping
@@ -43,6 +44,17 @@ def write(folder: Path, report: Mapping[str, Any], lines: list[str]) -> None:
     try:
         (folder / "report.json").write_text(text + "\n", "utf-8")
         (folder / "report.md").write_text("\n".join(lines) + "\n", "utf-8")
+    except OSError as error:
+        raise EvaluationError("evaluation.output", f"{folder}: {error.strerror}") from error
+
+
+def write_failures(folder: Path, failures: Mapping[Path, str]) -> None:
+    """Write failures.csv: the pictures without a template, and why."""
+    try:
+        with (folder / "failures.csv").open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(("path", "code"))
+            table.writerows(sorted((str(path), code) for path, code in failures.items()))
     except OSError as error:
         raise EvaluationError("evaluation.output", f"{folder}: {error.strerror}") from error
 

@@ -1,7 +1,7 @@
 """Lists of samples as CSV: pairs of pictures, pictures of subjects, presentations.
 
-Paths are absolute or relative to the CSV. Columns may come in any order, with others beside them. A picture that is not
-there is a failure to acquire when its turn comes, not an error of the list.
+Paths are absolute or relative to the CSV. Columns may come in any order, with others beside them, parted by commas,
+semicolons or tabs. A picture that is not there is a failure to acquire when its turn comes, not an error of the list.
 """
 
 import csv
@@ -12,8 +12,10 @@ from pathlib import Path
 
 from agent.evaluation.errors import EvaluationError
 
-SAME = {"1", "true", "yes", "same", "1.0"}
-DIFFERENT = {"0", "false", "no", "different", "0.0", "-1"}
+SAME = {"1", "true", "t", "yes", "y", "same", "1.0"}
+DIFFERENT = {"0", "false", "f", "no", "n", "different", "0.0", "-1"}
+#: What spreadsheets put between columns.
+DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,9 @@ def _evenly(rows: Iterator[tuple[int, dict[str, str]]], limit: int | None) -> li
 def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
+            delimiter = max(DELIMITERS, key=file.readline().count)
+            file.seek(0)
+            reader = csv.DictReader(file, skipinitialspace=True, delimiter=delimiter)
             names = [name.strip().lower() for name in reader.fieldnames or ()]
             missing = [name for name in needed if name not in names]
             if missing:
@@ -112,6 +116,8 @@ def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, 
             count = 0
             for row in reader:
                 values = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+                if not any(values.values()):
+                    continue
                 absent = [name for name in needed if not values.get(name)]
                 if absent:
                     raise _wrong(path, f"line {reader.line_num}: {', '.join(absent)} is empty")

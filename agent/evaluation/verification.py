@@ -73,22 +73,34 @@ def _report_on_set(pairs: list[Pair], first: Embeddings, second: Embeddings) -> 
 
 def _accuracy(pairs: list[Pair], similarities: Floats, same: NDArray[np.bool_]) -> dict[str, Any]:
     """Accuracy over folds, null where a fold's threshold would have to be chosen on one kind of pairs alone."""
-    folds = np.array([pair.fold if pair.fold is not None else i % FOLDS for i, pair in enumerate(pairs)])
-    if len(np.unique(folds)) < 2:
-        folds = np.arange(len(pairs)) % FOLDS
-    numbers = np.unique(folds)
-    carried = len(numbers) > 1 and all(len(np.unique(same[folds != fold])) == 2 for fold in numbers)
-    if not carried:
-        return {"accuracy_mean": None, "accuracy_std": None, "accuracy_mean_without_failures": None, "folds": 0}
+    folds = np.array([-1 if pair.fold is None else pair.fold for pair in pairs])
+    if len(np.unique(folds)) < 2 or any(pair.fold is None for pair in pairs):
+        folds = _dealt(same)
     acquired = similarities > NO_TEMPLATE
-    accuracy = accuracy_over_folds(similarities, same, folds)
-    without = accuracy_over_folds(similarities[acquired], same[acquired], folds[acquired]) if acquired.any() else []
+    accuracy = _over_folds(similarities, same, folds)
+    without = _over_folds(similarities[acquired], same[acquired], folds[acquired])
     return {
-        "accuracy_mean": float(np.mean(accuracy)),
-        "accuracy_std": float(np.std(accuracy)),
+        "accuracy_mean": float(np.mean(accuracy)) if accuracy else None,
+        "accuracy_std": float(np.std(accuracy)) if accuracy else None,
         "accuracy_mean_without_failures": float(np.mean(without)) if without else None,
         "folds": len(accuracy),
     }
+
+
+def _over_folds(similarities: Floats, same: NDArray[np.bool_], folds: NDArray[np.int64]) -> list[float]:
+    """`accuracy_over_folds`; nothing where a threshold would have to be chosen on one kind of pairs, or on none."""
+    numbers = np.unique(folds)
+    if len(numbers) < 2 or any(len(np.unique(same[folds != fold])) < 2 for fold in numbers):
+        return []
+    return accuracy_over_folds(similarities, same, folds)
+
+
+def _dealt(same: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Folds for a list that names none: pairs of each kind are dealt out in turn, so that all folds are alike."""
+    folds = np.empty(len(same), np.int64)
+    for kind in (same, ~same):
+        folds[kind] = np.arange(kind.sum()) % FOLDS
+    return folds
 
 
 def rates_of(scores: Scores, rates: Sequence[float]) -> dict[str, Any]:

@@ -1,0 +1,186 @@
+"""Verification as others run it: pictures with bystanders, tight crops, lists from spreadsheets, long lists."""
+
+import csv
+import json
+from pathlib import Path
+from time import perf_counter
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent.biometrics.decode import decode_file
+from agent.biometrics.image import Picture
+from agent.biometrics.types import Image
+from agent.evaluation.commands import evaluate_pairs
+from agent.evaluation.errors import EvaluationError
+from agent.evaluation.faces import Embeddings
+from agent.evaluation.run import Run
+from agent.evaluation.samples import Pair, read_pairs
+from agent.evaluation.verification import report_on_pairs
+from tests.unit.faces_world import HOLDER_CHIP, HOLDER_LIVE, OTHER, pipeline, portrait, portrait_bytes
+
+#: Far above any two strangers here, well below any two pictures of one person.
+ONE_PERSON = 0.5
+
+
+def head(name: str, side: int) -> Image:
+    """A portrait's head and shoulders, `side` pixels wide."""
+    picture = portrait(name)
+    height = picture.shape[0] * side // picture.shape[1]
+    return np.asarray(cv2.resize(picture, (side, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def paste(canvas: Image, picture: Image, x: int, y: int) -> None:
+    """`picture` with its middle at x, y of `canvas`, cut off at the edges."""
+    height, width = picture.shape[:2]
+    left, top = x - width // 2, y - height // 2
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, canvas.shape[1]), min(top + height, canvas.shape[0])
+    canvas[y0:y1, x0:x1] = picture[y0 - top : y1 - top, x0 - left : x1 - left]
+
+
+def cosine_with_holder(pixels: Image) -> float:
+    picture = Picture(pixels)
+    template = pipeline().embed_still(picture, pipeline().analyse_still(picture))
+    return float(template.vector @ pipeline().enroll(portrait_bytes(HOLDER_CHIP)).vector)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "size"), [(30, 125, 150), (225, 110, 150), (20, 60, 170), (240, 190, 130), (30, 30, 90), (235, 40, 60)]
+)
+def test_in_an_uncropped_picture_the_one_in_the_middle_is_meant(x: int, y: int, size: int) -> None:
+    """250 x 250 pixels, the person as the best known benchmark has them, and a bystander, in front or behind."""
+    canvas = np.full((250, 250, 3), 120, np.uint8)
+    bystander, person = head(OTHER, size), head(HOLDER_LIVE, 125)
+    if size > 125:
+        paste(canvas, person, 125, 130)
+        paste(canvas, bystander, x, y)
+    else:
+        paste(canvas, bystander, x, y)
+        paste(canvas, person, 125, 130)
+    assert cosine_with_holder(canvas) > ONE_PERSON
+
+
+def test_a_person_aside_is_meant_if_the_one_in_the_middle_is_far_behind() -> None:
+    canvas = np.full((480, 640, 3), 120, np.uint8)
+    paste(canvas, head(OTHER, 70), 330, 200)
+    paste(canvas, head(HOLDER_LIVE, 300), 180, 260)
+    assert cosine_with_holder(canvas) > ONE_PERSON
+
+
+def tight(name: str, side: int) -> Image:
+    """The face alone, as cropped data sets have it: brow to chin, ear to ear."""
+    face = pipeline().analyse_still(Picture(portrait(name))).face
+    assert face is not None
+    left, top, right, bottom = (int(v) for v in face.box)
+    crop = portrait(name)[max(top, 0) : bottom, max(left, 0) : right]
+    return np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+@pytest.mark.parametrize("side", [64, 112, 160, 224])
+def test_tight_crops_are_found(side: int) -> None:
+    assert cosine_with_holder(tight(HOLDER_LIVE, side)) > ONE_PERSON
+
+
+def test_greys_are_compared_with_colours(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "grey.png"), cv2.cvtColor(portrait(HOLDER_LIVE), cv2.COLOR_RGB2GRAY))
+    assert cosine_with_holder(decode_file(tmp_path / "grey.png")) > ONE_PERSON
+
+
+@pytest.mark.parametrize("side", [16, 8, 1])
+def test_a_picture_too_small_for_a_face_ends_without_one(side: int) -> None:
+    picture = Picture(np.ascontiguousarray(head(HOLDER_LIVE, 160)[:side, :side]))
+    assert pipeline().analyse_still(picture).face is None
+
+
+def test_a_small_face_in_a_large_picture_is_found() -> None:
+    canvas = np.full((1500, 2000, 3), 120, np.uint8)
+    paste(canvas, head(HOLDER_LIVE, 200), 1500, 400)
+    assert cosine_with_holder(canvas) > ONE_PERSON
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffa,b,same\r\nx.jpg,y.jpg,1\r\nx.jpg,z.jpg,0\r\n",
+        "a;b;same;set\r\nx.jpg;y.jpg;TRUE;\r\nx.jpg;z.jpg;False;\r\n;;;\r\n",
+        "a\tb\tsame\nx.jpg\ty.jpg\t1.0\nx.jpg\tz.jpg\t0.0\n\n",
+        ' "a" , b , Same , fold\n "x.jpg" , y.jpg , yes ,\n x.jpg , z.jpg , no ,\n',
+        "same,extra,b,a\nt,?,y.jpg,x.jpg\nf,?,z.jpg,x.jpg\n,,,\n",
+    ],
+)
+def test_lists_of_spreadsheets_are_read(tmp_path: Path, text: str) -> None:
+    table = tmp_path / "pairs.csv"
+    table.write_text(text, "utf-8")
+    pairs = [(pair.a, pair.b, pair.same, pair.fold) for pair in read_pairs(table)]
+    x, y, z = (tmp_path / f"{name}.jpg" for name in "xyz")
+    assert pairs == [(x, y, True, None), (x, z, False, None)]
+
+
+def unit(angle: float) -> NDArray[np.float32]:
+    return np.array([np.cos(angle), np.sin(angle)], np.float32)
+
+
+def test_a_list_without_folds_is_dealt_out_evenly() -> None:
+    """Same and different in turn: counting rows would put one kind into each fold. The answers of fold 0 are wrong."""
+    good, bad, far = Path("good"), Path("bad"), Path("far")
+    found = Embeddings({good: unit(0.0), bad: unit(1.5), far: unit(1.4)}, {})
+    pairs = []
+    for number in range(100):
+        wrong = number % 10 == 0
+        pairs.append(Pair(good, bad if wrong else good, True, "s", None, None, None))
+        pairs.append(Pair(good, good if wrong else far, False, "s", None, None, None))
+    report = report_on_pairs(pairs, found, found)[0]["s"]
+    assert report["folds"] == 10
+    assert report["accuracy_mean"] == pytest.approx(0.9)
+    # One fold of ten is wrong as a whole, the others right.
+    assert report["accuracy_std"] == pytest.approx(0.3)
+    assert report_on_pairs(pairs, found, found)[0]["s"] == report
+
+
+def test_twenty_thousand_pairs_are_counted_in_seconds() -> None:
+    rng = np.random.default_rng(2)
+    vectors = {}
+    for number in range(8000):
+        vector = rng.normal(size=192).astype(np.float32)
+        vectors[Path(f"p/{number}.jpg")] = vector / np.linalg.norm(vector)
+    paths = list(vectors)
+    found = Embeddings(vectors, {})
+    chosen = rng.integers(0, 8000, (20_000, 2))
+    pairs = [
+        Pair(paths[a], paths[a] if same else paths[b], same, "s", int(n * 10 // 20_000), None, None)
+        for n, (a, b) in enumerate(chosen)
+        for same in [n % 2 == 0]
+    ]
+    start = perf_counter()
+    report = report_on_pairs(pairs, found, found)[0]["s"]
+    assert perf_counter() - start < 20
+    assert report["accuracy_mean"] > 0.99
+    assert report["fnmr_at_fmr"]["1e-3"] == 0.0
+
+
+def test_pictures_without_a_template_are_named(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "one.png"), cv2.cvtColor(portrait(HOLDER_LIVE), cv2.COLOR_RGB2BGR))
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((200, 200, 3), 90, np.uint8))
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    table = tmp_path / "pairs.csv"
+    table.write_text("a,b,same\none.png,wall.png,1\none.png,broken.jpg,0\none.png,gone.png,0\none.png,one.png,1\n")
+    evaluate_pairs(table, tmp_path / "out", Run(jobs=1, keep=False))
+    with (tmp_path / "out" / "failures.csv").open(newline="", encoding="utf-8") as file:
+        named = {Path(row["path"]).name: row["code"] for row in csv.DictReader(file)}
+    assert named == {
+        "wall.png": "face.none",
+        "broken.jpg": "face.image_unreadable",
+        "gone.png": "evaluation.file_missing",
+    }
+    report = json.loads((tmp_path / "out" / "report.json").read_text())["sets"]["all"]
+    assert (report["pairs"], report["failures_to_acquire"]) == (4, 3)
+
+
+def test_a_list_that_points_nowhere_is_an_error_not_a_rate(tmp_path: Path) -> None:
+    table = tmp_path / "pairs.csv"
+    table.write_text("a,b,same\nx/1.jpg,x/2.jpg,1\nx/1.jpg,x/3.jpg,0\n", "utf-8")
+    with pytest.raises(EvaluationError, match=r"none of 3 pictures is there") as caught:
+        evaluate_pairs(table, tmp_path / "out", Run(jobs=1, keep=False))
+    assert caught.value.code == "evaluation.samples"
