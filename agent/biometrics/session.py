@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
+from agent.biometrics.liveness.advice import Advice
 from agent.biometrics.liveness.challenge import Challenge
 from agent.biometrics.liveness.fuse import fuse_parts
 from agent.biometrics.liveness.light import LightShow
@@ -73,7 +74,7 @@ class FaceSession:
         #: The shapes of the present turn, each with how far it is from the angle that is asked for.
         self._shapes: list[tuple[float, TurnShape]] = []
         self._show = LightShow(challenge.colours, policy.slot, "light" in policy.required)
-        self._passive: float | None = None
+        self._advice = Advice(policy.limits)
         self._baseline = baseline
         self._second: Frame | None = None
         self._pairs: list[LivenessPart] = []
@@ -133,8 +134,7 @@ class FaceSession:
         parts = [self._turns_part(), self._person.part(), self._stream.part(), *self._parallax.parts()]
         if self._policy.light:
             parts.append(self._show.part())
-        if self._passive is not None:
-            parts.append(self._passive_part(self._passive))
+        parts.extend(self._advice.parts())
         if self._baseline is not None:
             parts.append(self._pair_part())
         asked = tuple(step.turn.value for step in self._gate.steps)
@@ -174,11 +174,9 @@ class FaceSession:
         if self._gate.phase is Phase.PASSED:
             self._show.see(frame, face)
             return
-        if self._policy.passive and self._passive is None:
+        if self._policy.passive and self._advice.passive is None:
             # Slow, and before anything is timed.
-            self._passive = self._pipeline.passive(frame, analysis)
-            if self._policy.passive_limit is not None and self._passive > self._policy.passive_limit:
-                self._gate.ask_more()
+            self._advice.passive = self._pipeline.passive(frame, analysis)
         track = self._track.follow(face.box, frame.timestamp)
         look = Look(frame.timestamp, face.pose.yaw, face.pose.pitch, track, clear=clear)
         grey = self._follow_points(frame, look)
@@ -222,6 +220,7 @@ class FaceSession:
                 if analysis.face is not None:
                     self._probe = probe_of(frame, analysis.face)
                 self._look_twice(frame, analysis)
+                self._be_advised(frame, analysis)
         elif gate.phase in _TURNING:
             turn = gate.done[-1].turn if gate.phase is Phase.BACK else gate.guidance
             # A single picture may read too little, and would then be asked for too much.
@@ -232,6 +231,13 @@ class FaceSession:
             unseen = gate.phase is Phase.HOLD and not any(key[:3] == self._key(Phase.ASK) for key in self._sampled)
             if due or (unseen and self._first_of()):
                 self._person.look_aside(self._pipeline.embed(frame, analysis), turn, share)
+
+    def _be_advised(self, frame: Frame, analysis: FrameAnalysis) -> None:
+        """Whatever looks odd costs the person one turn more."""
+        if analysis.face is not None:
+            self._advice.look(grey_of(frame), analysis.face)
+        if self._advice.doubtful:
+            self._gate.ask_more()
 
     def _look_twice(self, frame: Frame, analysis: FrameAnalysis) -> None:
         """Hold the second camera's picture of this moment against the first's."""
@@ -266,10 +272,3 @@ class FaceSession:
         detail = ", ".join(f"{t.turn} {t.peak:.0f}° after {t.reaction:.1f} s" for t in gate.done)
         score = len(gate.done) / len(gate.steps)
         return LivenessPart("turns", verdict, round(score, 3), 1.0, "turns" in self._policy.required, detail)
-
-    def _passive_part(self, score: float) -> LivenessPart:
-        limit = self._policy.passive_limit
-        if limit is None:
-            return LivenessPart("passive", LivenessVerdict.INDETERMINATE, score, 1.0, False, "camera not calibrated")
-        verdict = LivenessVerdict.LIVE if score <= limit else LivenessVerdict.ATTACK
-        return LivenessPart("passive", verdict, score, limit, False)

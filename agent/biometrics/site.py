@@ -11,6 +11,7 @@ from pydantic import Field
 
 from agent.biometrics.bundle import ModelBundle, check_signature, parse_toml
 from agent.biometrics.errors import ModelError
+from agent.biometrics.liveness.advice import BORDERS, PASSIVE, TEXTURE
 from agent.biometrics.manifest import Role, Section, Sha256, Threshold
 
 LARGEST = 1 << 20
@@ -26,10 +27,13 @@ class SiteEmbedding(Section):
 
 
 class SiteCamera(Section):
-    """The passive score at which this camera's frames raise the demand."""
+    """The advisory scores at which this camera's frames raise the demand."""
 
     model: Sha256
     passive_threshold: float = Field(ge=0, le=1)
+    borders_threshold: float | None = Field(default=None, ge=0)
+    #: None where nobody stood still for long enough.
+    texture_threshold: float | None = Field(default=None, ge=0, le=1)
     bpcer: float = Field(gt=0, lt=1)
     frames: int = Field(ge=1)
     evidence: str
@@ -58,17 +62,22 @@ class SiteManifest(Section):
             check_signature(content, path.with_name(path.name + ".sig"), trusted_keys)
         return parse_toml(cls, content, path.name)
 
-    def passive_limit(self, bundle: ModelBundle) -> float | None:
-        """The passive score from which this camera's frames raise the demand; None where it was not calibrated.
+    def advice_limits(self, bundle: ModelBundle) -> dict[str, float]:
+        """The scores from which this camera's frames raise the demand, by name of the advice; those calibrated.
 
         Raises:
             ModelError: `model.manifest`, the camera was calibrated with another model.
         """
         if self.camera is None:
-            return None
+            return {}
         if self.camera.model != bundle.entry(Role.PASSIVE).sha256:
             raise ModelError("model.manifest", "the site's camera was calibrated with another passive model")
-        return self.camera.passive_threshold
+        limits = {
+            PASSIVE: self.camera.passive_threshold,
+            BORDERS: self.camera.borders_threshold,
+            TEXTURE: self.camera.texture_threshold,
+        }
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     def thresholds(self, bundle: ModelBundle) -> tuple[Threshold, ...]:
         """The thresholds to compare with: the site's, or the bundle's where the site calibrated none.

@@ -170,8 +170,8 @@ class Camera:
         staffed: threading.Event,
     ) -> FaceEvidence:
         source, pipeline = self._opened()
-        # What the passive network may say is known only for a camera that was calibrated.
-        policy = replace(policy, passive_limit=pipeline.passive_limit)
+        # What advice may say is known only for a camera that was calibrated.
+        policy = replace(policy, limits=pipeline.advice_limits)
         session = FaceSession(pipeline, policy, challenge, now=monotonic())
         shown: Prompt | None = None
         try:

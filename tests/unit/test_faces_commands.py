@@ -197,7 +197,8 @@ def test_a_camera_is_calibrated_on_living_frames(tmp_path: Path, monkeypatch: py
     camera = SiteManifest.load(site).camera
     assert camera is not None
     assert camera.frames == 4
-    assert FacePipeline(site=SiteManifest.load(site)).passive_limit == camera.passive_threshold
+    limits = FacePipeline(site=SiteManifest.load(site)).advice_limits
+    assert limits == {"passive": camera.passive_threshold, "borders": camera.borders_threshold}
     assert 0 <= camera.passive_threshold <= 1
     (folder / "3.png").unlink()
     with pytest.raises(EvaluationError, match="3 good frames"):

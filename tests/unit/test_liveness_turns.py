@@ -203,10 +203,18 @@ def test_pitch_counts_from_where_this_person_looks_ahead() -> None:
     assert person.gate.phase is Phase.PASSED
 
 
-def test_more_is_asked_when_something_looked_odd() -> None:
-    gate = TurnGate(challenge(LEFT), STANDARD, 0.0)
-    gate.ask_more()
-    assert len(gate.steps) == 5
+def test_one_turn_more_is_asked_when_something_looked_odd_at_any_time_and_once() -> None:
+    person = at(LEFT)
+    person.until(Phase.ASK)
+    for _ in range(3):
+        person.gate.ask_more()
+    first, second = (step.turn for step in person.gate.steps)
+    assert first is not second
+    person.hold(0.8, yaw=32.0)
+    person.hold(0.5)
+    assert len(person.gate.done) == 1
+    person.do(second)
+    assert person.gate.phase is Phase.PASSED
 
 
 def test_recordings_of_earlier_attempts_hardly_pass() -> None:

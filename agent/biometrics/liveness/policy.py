@@ -1,7 +1,7 @@
 """Which evidence a policy requires, how far a head must turn, and the time that all of it may take."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 
@@ -29,9 +29,10 @@ class LivenessPolicy:
     light: bool = False
     colours: int = 8
     slot: float = 0.3
-    #: Ask the passive network (100 ms on a PC) before the first turn; above the limit of this camera, one turn more.
+    #: Ask the passive network (100 ms on a PC) before the first turn.
     passive: bool = False
-    passive_limit: float | None = None
+    #: The limits of advice that were calibrated for this camera, by name; above one of them one turn more is asked for.
+    limits: Mapping[str, float] = field(default_factory=dict)
     #: The parts without which a person is not called live.
     required: frozenset[str] = frozenset({"turns", "same_person", "camera"})
 

@@ -167,9 +167,11 @@ class TurnGate:
         self.start = self._since = now
 
     def ask_more(self) -> None:
-        """Ask for the longer sequence from the start: something looked odd, though not odd enough to refuse."""
-        if self.phase is Phase.SETTLE:
-            self._steps = self.challenge.reserve
+        """Ask for one turn more, once: something looked odd, though not odd enough to refuse."""
+        if self.over or self.mistakes or len(self._steps) > len(self.challenge.steps):
+            return
+        last = self._steps[-1].turn
+        self._steps += (next(step for step in self.challenge.reserve if step.turn is not last),)
 
     def miss(self, now: float) -> None:
         """No usable face in the frame at `now`."""
