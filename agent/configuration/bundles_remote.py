@@ -102,6 +102,7 @@ class RemoteBundles:
             self._bundles.journal.prepared(revision)
             self._bundles.journal.rolling_back(error.code)
             self._bundles.journal.rolled_back()
+            await asyncio.to_thread(self._bundles.forget_others)
             return
         await self._trial.start(revision)
         await asyncio.to_thread(self._bundles.forget_others)
