@@ -80,15 +80,21 @@ class Terminal:
             return None
 
     async def _listen(self, reader: Reader) -> None:
+        stuck = False
         while True:
             try:
                 event = await reader.wait()
             except (TimeoutError, WorkerStuckError):
                 # No beat: a device that hangs is no progress.
+                stuck = True
                 self._states.down(f"reader {reader.name}", "reader.gone")
                 await asyncio.sleep(STUCK_PAUSE)
                 continue
             self._beat(f"reader {reader.name}")
+            if stuck:
+                # It has come back by itself, or a fresh one took its place; one that is not there says so below.
+                stuck = False
+                self._states.up(f"reader {reader.name}")
             if event is not None:
                 await self._handle(reader, event)
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from time import time
+from time import monotonic, time
 
 from agent.health import events
 
@@ -33,6 +33,8 @@ class PartStates:
 
     def __init__(self) -> None:
         self._states: dict[str, PartState] = {}
+        #: When each part last changed, by the clock that never jumps.
+        self._changed: dict[str, float] = {}
         self._listeners: list[Callable[[], None]] = []
 
     def listen(self, listener: Callable[[], None]) -> None:
@@ -43,9 +45,10 @@ class PartStates:
         """`part` serves."""
         previous = self._states.get(part)
         if previous is None or not previous.up:
+            down_for = monotonic() - self._changed.get(part, 0.0)
             self._set(part, PartState(up=True, code="", since=time()))
             if previous is not None:
-                events.emit(events.PART_UP, part=part, seconds=round(time() - previous.since, 1))
+                events.emit(events.PART_UP, part=part, seconds=round(down_for, 1))
 
     def down(self, part: str, code: str) -> None:
         """`part` does not serve, for the reason `code`."""
@@ -83,6 +86,7 @@ class PartStates:
 
     def _set(self, part: str, state: PartState) -> None:
         self._states[part] = state
+        self._changed[part] = monotonic()
         for listener in self._listeners:
             listener()
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,27 @@ from typing import Self
 BOOT_TIMEOUT = 40.0
 
 
-class Machine:
+class Board(ABC):
+    """What a test asks of a booted terminal, whatever it runs on."""
+
+    @abstractmethod
+    def shell(self, script: str, *, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run a shell script inside the booted machine as root."""
+
+    @abstractmethod
+    def put(self, source: Path, target: str) -> None:
+        """Copy the content of the folder `source` into the machine's folder `target`."""
+
+    def show(self, property_: str, unit: str = "renzheng") -> str:
+        """A property of a unit."""
+        return self.shell(f"systemctl show -P {property_} {unit}").stdout.strip()
+
+    def journal(self, *arguments: str) -> str:
+        """The agent's journal."""
+        return self.shell(f"journalctl -u renzheng --no-pager -o cat {' '.join(arguments)}").stdout
+
+
+class Machine(Board):
     """One terminal. `boot` and `cut_power` may follow each other; the disk stays."""
 
     def __init__(self, root: Path, disk: Path, *lower: Path) -> None:
@@ -71,7 +92,7 @@ class Machine:
         self._process = None
 
     def shell(self, script: str, *, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run a shell script inside the booted machine as root."""
+        """See `Board.shell`."""
         leader = self._leader()
         if not leader:
             return subprocess.CompletedProcess(script, 255, "", "not booted")
@@ -82,9 +103,9 @@ class Machine:
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TERM": "dumb"},
         )  # fmt: skip
 
-    def show(self, property_: str, unit: str = "renzheng") -> str:
-        """A property of a unit."""
-        return self.shell(f"systemctl show -P {property_} {unit}").stdout.strip()
+    def put(self, source: Path, target: str) -> None:
+        """See `Board.put`."""
+        shutil.copytree(source, self.root / target.lstrip("/"), dirs_exist_ok=True)
 
     def pid(self) -> int:
         """The agent's main process, as the host counts it; 0 when it does not run."""
@@ -93,10 +114,6 @@ class Machine:
             return 0
         found = self.shell(f"grep -H NSpid /proc/{inside}/status").stdout
         return self._outer(int(inside)) if found else 0
-
-    def journal(self, *arguments: str) -> str:
-        """The agent's journal."""
-        return self.shell(f"journalctl -u renzheng --no-pager -o cat {' '.join(arguments)}").stdout
 
     def _outer(self, inside: int) -> int:
         """The process id outside of the one that is `inside` within the container."""

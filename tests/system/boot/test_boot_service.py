@@ -249,7 +249,8 @@ def test_a_clock_that_jumps_while_it_serves(
         told="clock is down: clock.contradicted",
         undo=right,
         well=lambda: trial.serving() and "clock down" not in terminal.show("StatusText"),
-        within=(30, 60),
+        # pcsc-lite measures its waits by the wall clock: one that was set back hangs, and its reader is started anew.
+        within=(30, 90),
     )
     site.verified(terminal)
     assert terminal.show("MainPID") == process

@@ -1,0 +1,67 @@
+"""A reader that hung and came back serves again, and is said to."""
+
+import asyncio
+import contextlib
+import threading
+from typing import Any, cast
+
+from agent.health.state import PartStates
+from agent.terminal import Terminal
+from agent.verification.inputs import Inputs
+from agent.verification.reader import GRACE, WAIT, Reader
+from firmware_bridge.document import Document
+from firmware_bridge.reader import ReaderEvent, ReadRequest
+
+
+class Hanging:
+    """A reader whose driver blocks until `free` is set."""
+
+    name = "passport"
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+
+    def wait(self, timeout: float) -> ReaderEvent | None:
+        if not self.free.is_set():
+            self.free.wait(30)
+        self.free.wait(timeout)
+        return None
+
+    def read(self, request: ReadRequest) -> Document:
+        raise AssertionError("nobody lays a document down")
+
+    def close(self) -> None:
+        self.free.set()
+
+
+async def until_up(states: PartStates, up: bool) -> None:
+    async with asyncio.timeout(WAIT + GRACE + 5):
+        changed = asyncio.Event()
+        states.listen(changed.set)
+        while states.states["reader passport"].up is not up:
+            await changed.wait()
+            changed.clear()
+
+
+async def test_a_reader_that_hung_is_up_again_when_it_answers() -> None:
+    driver, states, beats = Hanging(), PartStates(), set[str]()
+
+    def beat(part: str) -> None:
+        beats.add(part)
+
+    reader = Reader(driver, needs_key=False)
+    nobody = cast("Any", None)
+    terminal = Terminal([reader], nobody, Inputs(), beat=beat, states=states, ended=nobody)
+    running = asyncio.create_task(terminal.run())
+    try:
+        await asyncio.sleep(0)
+        await until_up(states, up=True)
+        await until_up(states, up=False)
+        assert beats <= {"flow"}
+        driver.free.set()
+        await until_up(states, up=True)
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        reader.close()
