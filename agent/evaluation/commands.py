@@ -28,9 +28,9 @@ def evaluate_pairs(table: Path, out: Path, run: Run, portrait: bool = False) -> 
     sets, scores = report_on_pairs(pairs, first, second)
     write_failures(out, first.failures | second.failures)
     lines = verification_lines(sets)
+    write(out, heading(run.bundle(), "evaluate --pairs", table) | {"sets": sets}, lines)
     draw_det(scores, out / "det.png")
     draw_histogram(scores, out / "histogram.png")
-    write(out, heading(run.bundle(), "evaluate --pairs", table) | {"sets": sets}, lines)
     return lines
 
 
@@ -42,9 +42,9 @@ def evaluate_images(table: Path, out: Path, run: Run) -> list[str]:
     report, scores = report_on_images(pictures, found)
     write_failures(out, found.failures)
     lines = verification_lines({"all": report})
+    write(out, heading(run.bundle(), "evaluate --images", table) | report | {"sets": {"all": report}}, lines)
     draw_det({"all": scores}, out / "det.png")
     draw_histogram({"all": scores}, out / "histogram.png")
-    write(out, heading(run.bundle(), "evaluate --images", table) | report | {"sets": {"all": report}}, lines)
     return lines
 
 
@@ -55,6 +55,6 @@ def evaluate_presentations(table: Path, out: Path, run: Run, threshold: float | 
     scores = score_presentations(presentations, run)
     report = report_on_presentations(scores, ATTACK_FROM if threshold is None else threshold)
     lines = pad_lines(report)
-    draw_pad_det(pad_curves(scores), out / "det.png")
     write(out, heading(run.bundle(), "evaluate-pad", table) | report, lines)
+    draw_pad_det(pad_curves(scores), out / "det.png")
     return lines

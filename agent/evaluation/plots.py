@@ -19,7 +19,7 @@ def _figure(title: str) -> tuple[Any, Any]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise EvaluationError("evaluation.plots", "matplotlib is not installed") from error
+        raise EvaluationError("evaluation.plots", "the report is written; matplotlib is not installed") from error
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title)

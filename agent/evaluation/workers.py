@@ -6,11 +6,16 @@ Worker processes are spawned, not forked: interpreters and OpenCV do not survive
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Sequence
+import signal
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from agent.evaluation.cache import ResultCache
+from agent.evaluation.errors import EvaluationError
 
 #: Called with how many items are done and how many there are.
 Progress = Callable[[int, int], None]
@@ -32,6 +37,9 @@ def map_items(
 
     `prepare(*arguments)` runs once in each worker. Both must be importable functions. `jobs` 0 takes every core;
     workers take `batch` items at a time, and a stopped run loses no more than those.
+
+    Raises:
+        EvaluationError: `evaluation.worker`, a worker died.
     """
     wanted = list(dict.fromkeys(items))
     digests = {item: _digest(item) for item in wanted}
@@ -43,11 +51,13 @@ def map_items(
     report(done, total)
     todo = list(missing.items())
     batches = [todo[i : i + batch] for i in range(0, len(todo), batch)]
-    for results in _run(batches, work, prepare, arguments, jobs or os.cpu_count() or 1):
-        cache.put(results)
-        known |= results
-        done += len(results)
-        report(done, total)
+    # Closed at once if anything interrupts: a pool that is merely forgotten finishes all of its work first.
+    with closing(_run(batches, work, prepare, arguments, jobs or len(os.sched_getaffinity(0)))) as produced:
+        for results in produced:
+            cache.put(results)
+            known |= results
+            done += len(results)
+            report(done, total)
     return {item: known.get(digest) if digest else None for item, digest in digests.items()}
 
 
@@ -57,7 +67,7 @@ def _run(
     prepare: Callable[..., None],
     arguments: tuple[object, ...],
     jobs: int,
-) -> Iterable[dict[str, bytes]]:
+) -> Generator[dict[str, bytes], None, None]:
     if jobs == 1 or len(batches) <= 1:
         if batches:
             prepare(*arguments)
@@ -65,14 +75,21 @@ def _run(
             yield _batch(work, batch)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(batches)), context, prepare, arguments) as pool:
+    with ProcessPoolExecutor(min(jobs, len(batches)), context, partial(_start, prepare, arguments)) as pool:
         futures = [pool.submit(_batch, work, batch) for batch in batches]
         try:
             for future in as_completed(futures):
                 yield future.result()
-        except BaseException:
+        except BrokenProcessPool as error:
+            raise EvaluationError("evaluation.worker", "a worker process died") from error
+        finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
+
+
+def _start(prepare: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    """The beginning of a worker: an interruption is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare(*arguments)
 
 
 def _batch(work: Callable[[Item], bytes], batch: list[tuple[str, Item]]) -> dict[str, bytes]:

@@ -2,8 +2,15 @@
 
 import csv
 import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 import cv2
 import numpy as np
@@ -13,12 +20,14 @@ from numpy.typing import NDArray
 from agent.biometrics.decode import decode_file
 from agent.biometrics.image import Picture
 from agent.biometrics.types import Image
+from agent.evaluation.cache import ResultCache
 from agent.evaluation.commands import evaluate_pairs
 from agent.evaluation.errors import EvaluationError
 from agent.evaluation.faces import Embeddings
 from agent.evaluation.run import Run
 from agent.evaluation.samples import Pair, read_pairs
 from agent.evaluation.verification import report_on_pairs
+from agent.evaluation.workers import map_items
 from tests.unit.faces_world import HOLDER_CHIP, HOLDER_LIVE, OTHER, pipeline, portrait, portrait_bytes
 
 #: Far above any two strangers here, well below any two pictures of one person.
@@ -184,3 +193,58 @@ def test_a_list_that_points_nowhere_is_an_error_not_a_rate(tmp_path: Path) -> No
     with pytest.raises(EvaluationError, match=r"none of 3 pictures is there") as caught:
         evaluate_pairs(table, tmp_path / "out", Run(jobs=1, keep=False))
     assert caught.value.code == "evaluation.samples"
+
+
+def _slowly(item: tuple[Path, ...]) -> bytes:
+    sleep(0.05)
+    return item[0].read_bytes()
+
+
+def _dying(item: tuple[Path, ...]) -> bytes:
+    os._exit(9)
+
+
+def _no_preparation() -> None:
+    """Prepares no worker."""
+
+
+def run_over(folder: Path, work: Callable[[tuple[Path, ...]], bytes]) -> dict[tuple[Path, ...], bytes | None]:
+    items = [(file,) for file in sorted(folder.glob("*.txt"))]
+    with ResultCache("key", folder / "cache") as cache:
+        return map_items(items, work, _no_preparation, (), cache, 2)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    for number in range(2000):
+        (tmp_path / f"{number}.txt").write_text(str(number), "ascii")
+    return tmp_path
+
+
+def test_an_interrupted_run_stops_at_once_and_keeps_what_it_has(many: Path) -> None:
+    code = f"from pathlib import Path; from {__name__} import _slowly, run_over; run_over(Path({str(many)!r}), _slowly)"
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stderr=subprocess.DEVNULL)
+    stored = many / "cache" / "key.sqlite"
+
+    def known() -> int:
+        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(f"file:{stored}?mode=ro", uri=True)) as base:
+            return int(base.execute("SELECT count(*) FROM result").fetchone()[0])
+        return 0
+
+    deadline = perf_counter() + 60
+    while known() < 16:
+        assert perf_counter() < deadline
+        assert process.poll() is None
+        sleep(0.2)
+    # As a terminal sends Ctrl-C: to every process of the group.
+    os.killpg(process.pid, signal.SIGINT)
+    start = perf_counter()
+    assert process.wait(30) != 0
+    assert perf_counter() - start < 10, "2,000 items of 50 ms on two workers would take 50 s"
+    assert 16 <= known() < 2000
+
+
+def test_a_worker_that_dies_is_an_error_with_a_code(many: Path) -> None:
+    with pytest.raises(EvaluationError) as caught:
+        run_over(many, _dying)
+    assert caught.value.code == "evaluation.worker"
