@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from sqlalchemy.engine import Engine
 
 from agent.wire import chain, cose, sm2
-from agent.wire.chain import EVIDENCE
+from agent.wire.chain import EVIDENCE, UNREADABLE
 from agent.wire.enrolment import PIN_SIZE, RENEWAL_LIMIT, SECRET_SIZE, Renewal, renewal_context
 from agent.wire.errors import WireError
 from agent.wire.keys import SUITES, PublicKey, algorithm_of, thumbprint
@@ -130,12 +130,15 @@ def _key(request: bytes) -> PublicKey:
     """The public key of a request whose signature holds; whatever else it asks for is not looked at."""
     try:
         parsed = x509.load_pem_x509_csr(request)
+    except UNREADABLE as error:
+        raise IssuerError("not a certification request") from error
+    try:
         holds = parsed.is_signature_valid
         key = parsed.public_key()
         algorithm_of(key)
     except UnsupportedAlgorithm:
         return _sm2_key(parsed)
-    except (ValueError, TypeError, WireError) as error:
+    except (*UNREADABLE, WireError) as error:
         raise IssuerError("not a certification request for P-256, Ed25519 or SM2") from error
     if not holds:
         raise IssuerError("the certification request is not signed by its key")

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.trust.errors import TrustError
-from agent.wire.chain import ISSUER_SEALING, ISSUER_SIGNING
+from agent.wire.chain import ISSUER_SEALING, ISSUER_SIGNING, UNREADABLE
 from agent.wire.errors import WireError
 from agent.wire.evidence import Trust as EvidenceTrust
 from agent.wire.keys import KeyRing, certified_key
@@ -94,7 +94,7 @@ def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
         return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
     except OSError as error:
         raise TrustError("trust.anchor", f"{path}: {error.strerror}") from error
-    except ValueError as error:
+    except UNREADABLE as error:
         raise TrustError("trust.anchor", f"{path} holds no certificate") from error
 
 
@@ -105,7 +105,7 @@ def _certificates(path: Path, usage: x509.ObjectIdentifier) -> tuple[x509.Certif
             usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
             fits = usage in usages
             KeyRing([certified_key(certificate)])
-        except (x509.ExtensionNotFound, ValueError, WireError):
+        except (*UNREADABLE, WireError):
             fits = False
         if not fits:
             raise TrustError("trust.anchor", f"{path} holds a certificate that is not for this use")

@@ -26,6 +26,7 @@ from agent.trust.errors import TrustError
 from agent.trust.identity import DEVICE_CHAIN, TLS_CHAIN, TLS_KEY, TRUST
 from agent.trust.request import certification_request
 from agent.wire import cose, enrolment
+from agent.wire.chain import UNREADABLE
 from agent.wire.errors import WireError
 from agent.wire.keys import Signer, certified_key, thumbprint
 
@@ -88,7 +89,7 @@ def accept(answer: bytes, folder: Path, signer: Signer) -> str:
         files = _answer(http.client.OK, answer)
         certificate = x509.load_pem_x509_certificate(files[DEVICE_CHAIN].encode("ascii"))
         mine = thumbprint(certified_key(certificate)) == thumbprint(signer.public_key)
-    except (TrustError, WireError, KeyError, ValueError) as error:
+    except (TrustError, WireError, KeyError, *UNREADABLE) as error:
         raise TrustError("provision.refused", "the file is not an answer of `renzheng-issuer sign`") from error
     if not mine:
         raise TrustError("trust.certificate", "the answer is for another terminal's key; nothing was changed")

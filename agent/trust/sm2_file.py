@@ -30,8 +30,18 @@ def decode(data: bytes) -> Sm2PrivateKey:
     label, _, der = pem.unarmor(data)
     if label != _LABEL:
         raise ValueError("not PKCS #8")
-    whole = keys.PrivateKeyInfo.load(der)
-    algorithm = whole["private_key_algorithm"]
-    if algorithm["algorithm"].native != "ec" or algorithm["parameters"].native != "sm2":
-        raise ValueError("not an SM2 key")
-    return sm2.private_key(whole["private_key"].parsed["private_key"].native)
+    return sm2.private_key(_secret(der))
+
+
+def _secret(der: bytes) -> int:
+    try:
+        whole = keys.PrivateKeyInfo.load(der)
+        algorithm = whole["private_key_algorithm"]
+        fits = (algorithm["algorithm"].native, algorithm["parameters"].native) == ("ec", "sm2")
+        secret = whole["private_key"].parsed["private_key"].native if fits else None
+    except (KeyError, TypeError) as error:
+        # asn1crypto looks the algorithm up before anybody asks for it.
+        raise ValueError("not a key of a known kind") from error
+    if not isinstance(secret, int):
+        raise ValueError("not an SM2 key")  # noqa: TRY004 - it is the file that is wrong, not our call
+    return secret

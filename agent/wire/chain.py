@@ -23,6 +23,17 @@ EVIDENCE = x509.ObjectIdentifier("2.25.208417370614593012117190346286352917241.1
 ISSUER_SIGNING = x509.ObjectIdentifier("2.25.208417370614593012117190346286352917241.2")
 ISSUER_SEALING = x509.ObjectIdentifier("2.25.208417370614593012117190346286352917241.3")
 
+#: What `cryptography` raises over a certificate or a request that a stranger made.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.UnsupportedGeneralNameType,
+)
+
 MAX_CHAIN = 2
 TERMINAL_PATTERN = re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z")
 
@@ -51,7 +62,7 @@ def attester(chain: Sequence[bytes], anchors: Sequence[x509.Certificate], *, at:
         certificates = [x509.load_der_x509_certificate(der) for der in chain]
         verify_path(certificates, anchors, usage=EVIDENCE, at=at)
         return read_attester(certificates[0])
-    except (ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound) as error:
+    except UNREADABLE as error:
         raise WireError(Fault.CHAIN, "not a certificate of a terminal") from error
 
 
@@ -113,7 +124,7 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate, at: datetim
         if error.fault is Fault.SUITE:
             raise
         return False
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.ExtensionNotFound):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return authority and issuer.not_valid_before_utc <= at <= issuer.not_valid_after_utc
 
