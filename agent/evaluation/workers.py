@@ -51,7 +51,6 @@ def map_items(
     report(done, total)
     todo = list(missing.items())
     batches = [todo[i : i + batch] for i in range(0, len(todo), batch)]
-    # Closed at once if anything interrupts: a pool that is merely forgotten finishes all of its work first.
     with closing(_run(batches, work, prepare, arguments, jobs or len(os.sched_getaffinity(0)))) as produced:
         for results in produced:
             cache.put(results)
@@ -83,7 +82,8 @@ def _run(
         except BrokenProcessPool as error:
             raise EvaluationError("evaluation.worker", "a worker process died") from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Waiting keeps the pool alive until it has cancelled what waits: a forgotten one finishes its work first.
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _start(prepare: Callable[..., None], arguments: tuple[object, ...]) -> None:
