@@ -87,9 +87,9 @@ bench: build/.test ## benchmarks
 
 lock: ## write the lock files again (needs uv)
 	@set -e; compile="uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet \
-		--no-header --no-annotate -c requirements/constraints.txt --extra issuer --extra evaluate"; \
+		--no-header --no-annotate -c requirements/constraints.txt --extra issuer --extra evaluate --extra gm"; \
 	$$compile -o requirements/runtime.txt; \
-	$$compile --extra dev --extra gm --extra tpm --extra pkcs11 --extra postgresql -c requirements/runtime.txt \
+	$$compile --extra dev --extra tpm --extra pkcs11 --extra postgresql -c requirements/runtime.txt \
 		requirements/test.in -o requirements/test.txt
 
 clean: ## remove the environment and everything built

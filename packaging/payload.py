@@ -28,6 +28,8 @@ PYTHONS = ("3.11", "3.13")
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 COMPILERS = {"amd64": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
 OWN = ("agent", "firmware_bridge", "models")
+#: Of the optional parts those that are small and run everywhere, so that nobody needs pip on a terminal: SM2.
+OPTIONAL = {"gmalg"}
 
 #: Tests, headers, type stubs and accelerators for hardware that no terminal has; with their sizes in docs/decisions.
 UNUSED = (
@@ -72,7 +74,7 @@ def build(architecture: str, output: Path, tools: Path, scratch: Path) -> None:
 
 def split_lock(lock: str) -> tuple[str, str]:
     """The entries of the lock file that a terminal needs: those with wheels, and pyscard."""
-    needed = closure("renzheng", set())
+    needed = closure("renzheng", set()) | OPTIONAL
     wheels, compiled = [], []
     for entry in re.split(r"\n(?=[A-Za-z0-9])", lock.strip()):
         name = normal(re.split(r"[^A-Za-z0-9._-]", entry, maxsplit=1)[0])

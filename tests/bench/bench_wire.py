@@ -8,6 +8,7 @@ database is written with synchronous=FULL; a proxy between counts the bytes that
 
 import argparse
 import asyncio
+import functools
 import json
 import secrets
 import statistics
@@ -17,11 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.trust import identity
-from agent.wire import envelope
+from agent.wire import envelope, sm2
 from agent.wire.claims import ClockEvidence, HolderData, PortraitData, Request
-from agent.wire.keys import PublicKey, thumbprint
+from agent.wire.keys import PrivateKey, PublicKey, SoftwareSigner, thumbprint, verify
 from issuer import certificates, pki
 from tests.protocol.wire_proxy import proxy
 from tests.protocol.wire_stack import Stack, evidence, holder, stack, terminal
@@ -92,6 +94,24 @@ def envelopes(root: Path, rounds: int) -> None:
 
         say(f"seal, {name}", **timed(seal, rounds), bytes=len(data))
         say(f"open and verify, {name}", **timed(unseal, rounds))
+    say_suites(rounds)
+
+
+def say_suites(rounds: int) -> None:
+    """The signature alone, by suite, of a request's 1500 bytes. SM2 takes a tenth of the rounds: it is that slow."""
+    message = secrets.token_bytes(1500)
+    keys_of: dict[str, PrivateKey] = {
+        "ES256": ec.generate_private_key(ec.SECP256R1()),
+        "EdDSA": Ed25519PrivateKey.generate(),
+    }
+    signers = {name: SoftwareSigner(key) for name, key in keys_of.items()}
+    if sm2.installed():
+        signers["SM2"] = SoftwareSigner(sm2.new_key())
+    for name, signer in signers.items():
+        some = rounds // 10 if name == "SM2" else rounds
+        signature = signer.sign(message)
+        say(f"sign, {name}", **timed(functools.partial(signer.sign, message), some))
+        say(f"verify, {name}", **timed(functools.partial(verify, signer.public_key, signature, message), some))
 
 
 async def round_trips(deployment: Stack, rounds: int) -> None:
