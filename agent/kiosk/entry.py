@@ -9,11 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from firmware_bridge.emrtd.mrz import check_digit
+from firmware_bridge.emrtd.mrz import birth_date, check_digit, expiry_date
 from firmware_bridge.reader import AccessKey, CanKey, MrzKey
-
-#: Two digits of an expiry year mean the latest year that is at most so many years ahead.
-_EXPIRY_AHEAD = 50
 
 
 class WrongFieldError(ValueError):
@@ -62,8 +59,8 @@ def key_from(typed: TypedMrz | TypedCan, today: date) -> AccessKey:
         raise WrongFieldError("number")
     return MrzKey(
         document_number=number,
-        birth_date=_date("birth", typed.birth, latest=today),
-        expiry_date=_date("expiry", typed.expiry, latest=date(today.year + _EXPIRY_AHEAD, 12, 31)),
+        birth_date=_held("birth", birth_date(_checked("birth", typed.birth), today)),
+        expiry_date=_held("expiry", expiry_date(_checked("expiry", typed.expiry), today)),
     )
 
 
@@ -74,13 +71,7 @@ def _checked(name: str, field: str) -> str:
     return content
 
 
-def _date(name: str, field: str, *, latest: date) -> date:
-    text = _checked(name, field)
-    for century in (latest.year // 100 * 100, latest.year // 100 * 100 - 100):
-        try:
-            found = date(century + int(text[:2]), int(text[2:4]), int(text[4:]))
-        except ValueError:
-            continue
-        if found <= latest:
-            return found
-    raise WrongFieldError(name)
+def _held(name: str, found: date | None) -> date:
+    if found is None:
+        raise WrongFieldError(name)
+    return found

@@ -10,6 +10,8 @@ from firmware_bridge.reader import MrzKey
 _WEIGHTS = (7, 3, 1)
 _ALLOWED = re.compile(r"[A-Z0-9<]+")
 _LINES = {90: 30, 72: 36, 88: 44}
+#: Two digits of an expiry year mean the latest year that is at most so many years ahead.
+_EXPIRY_AHEAD = 50
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -56,17 +58,29 @@ def _require(field: str, digit: str, name: str) -> None:
         raise _malformed(f"the check digit of the {name} is wrong")
 
 
+def birth_date(text: str, today: date) -> date | None:
+    """The date that six digits tell: not later than today. None where the calendar has no such day."""
+    return _date(text, latest=today)
+
+
+def expiry_date(text: str, today: date) -> date | None:
+    """The date that six digits tell: at most some fifty years ahead. None where the calendar has no such day."""
+    return _date(text, latest=date(today.year + _EXPIRY_AHEAD, 12, 31))
+
+
 def _date(text: str, *, latest: date) -> date | None:
     """A date of six digits, in the century that puts it last before `latest`."""
     if not text.isdigit():
         return None
-    year, month, day = int(text[:2]), int(text[2:4]), int(text[4:])
     century = latest.year // 100 * 100
-    try:
-        found = date(century + year, month, day)
-        return found if found <= latest else date(century - 100 + year, month, day)
-    except ValueError:
-        return None
+    for first in (century, century - 100):
+        try:
+            found = date(first + int(text[:2]), int(text[2:4]), int(text[4:]))
+        except ValueError:
+            continue
+        if found <= latest:
+            return found
+    return None
 
 
 def _names(field: str) -> tuple[str, str]:
@@ -171,10 +185,9 @@ def _assemble(
     _require(birth[:6], birth[6], "birth date")
     _require(expiry[:6], expiry[6], "expiry date")
     surname, given = _names(names)
-    birth_date = _date(birth[:6], latest=today)
-    expiry_date = _date(expiry[:6], latest=date(today.year + 50, 12, 31))
+    born, expires = birth_date(birth[:6], today), expiry_date(expiry[:6], today)
     plain_number = number.rstrip("<")
-    key = MrzKey(plain_number, birth_date, expiry_date) if birth_date and expiry_date else None
+    key = MrzKey(plain_number, born, expires) if born and expires else None
     return Mrz(
         document_code=code.rstrip("<"),
         issuing_state=state.rstrip("<"),
@@ -182,9 +195,9 @@ def _assemble(
         given_names=given,
         number=plain_number,
         nationality=nationality.rstrip("<"),
-        birth_date=birth_date,
+        birth_date=born,
         sex="" if sex == "<" else sex,
-        expiry_date=expiry_date,
+        expiry_date=expires,
         optional=optional,
         key=key,
     )
