@@ -9,7 +9,7 @@ does not: docs/liveness.md.
 """
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
@@ -43,8 +43,8 @@ def pipeline() -> FacePipeline:
 
 
 @cache
-def cast(source: str, parts: tuple[int, ...]) -> tuple[Portrait, ...]:
-    """The portraits of everybody."""
+def cast(source: str, parts: tuple[int, ...], between: tuple[int, int] | None = None) -> tuple[Portrait, ...]:
+    """The portraits of everybody, or of those whose number lies between two."""
     if not source:
         return tuple(portraits.shipped(name) for name in (portraits.LIVE, portraits.OTHER, portraits.CHIP))
     table = Path(source)
@@ -52,12 +52,13 @@ def cast(source: str, parts: tuple[int, ...]) -> tuple[Portrait, ...]:
         first = {row["subject"]: row["path"] for row in reversed(list(csv.DictReader(lines)))}
     paths = sorted(first.values())
     chosen = [path for part in parts for path in paths[part::5]]
+    chosen = chosen if between is None else chosen[between[0] : between[1] + 1]
     return tuple(portraits.read_portrait(table.parent / path, pipeline()) for path in chosen)
 
 
 @cache
-def person(source: str, parts: tuple[int, ...], number: int) -> Person:
-    return Person.of(cast(source, parts)[number], number)
+def person(source: str, parts: tuple[int, ...], between: tuple[int, int] | None, number: int) -> Person:
+    return Person.of(cast(source, parts, between)[number], number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +71,30 @@ class Job:
     policy: str
     seed: int
     gain: float
+    between: tuple[int, int] | None = None
 
     @property
     def subject(self) -> int:
         """Whose portrait it is."""
-        return self.seed % len(cast(self.source, self.parts))
+        return self.seed % len(self._cast)
+
+    @property
+    def _cast(self) -> tuple[Portrait, ...]:
+        return cast(self.source, self.parts, self.between)
 
     def portrait(self) -> Portrait:
         """The portrait of the subject."""
-        return cast(self.source, self.parts)[self.subject]
+        return self._cast[self.subject]
 
     def person(self, *, glasses: bool = False) -> Person:
         """The subject."""
-        return replace(person(self.source, self.parts, self.subject), wears_glasses=glasses)
+        return replace(person(self.source, self.parts, self.between, self.subject), wears_glasses=glasses)
 
     def somebody_else(self) -> Person:
         """Another one, over time everybody else. The first two shipped portraits are of two people."""
-        count = 2 if not self.source else len(cast(self.source, self.parts))
+        count = len(self._cast) if self.source else 2
         step = 1 + (self.seed // count) % (count - 1)
-        return person(self.source, self.parts, (self.subject + step) % count)
+        return person(self.source, self.parts, self.between, (self.subject + step) % count)
 
 
 def _replay(job: Job, policy: LivenessPolicy, *, same: bool) -> tuple[Actor, Challenge]:
@@ -157,20 +163,12 @@ def run(job: Job) -> tuple[str, Outcome]:
     return job.species, Outcome(failure, job.subject, round(result.seconds, 2))
 
 
-def jobs(
-    names: list[str], source: str, parts: tuple[int, ...], policy: str, seeds: range, gain: float
-) -> Iterator[Job]:
-    """One attempt of each species after another, so that a run that is cut short has as many of each."""
-    for seed in seeds:
-        for name in names:
-            yield Job(name, source, parts, policy, seed, gain)
-
-
 @click.command()
 @click.option("--runs", default=60, show_default=True, help="Attempts of each species.")
 @click.option("--policy", default="standard", type=click.Choice(sorted(POLICIES)), show_default=True)
 @click.option("--portraits", "source", default="", help="CSV (path,subject) of frontal pictures.")
 @click.option("--part", "parts", multiple=True, type=click.IntRange(0, 4), default=(0,), help="Which fifth of them.")
+@click.option("--between", type=(int, int), help="Of these the first and the last one to take.")
 @click.option("--only", multiple=True, help="Only the species whose name holds this.")
 @click.option("--gain", default=1.0, show_default=True, help="Brightness of the scene; 0.35 is a dim room.")
 @click.option("--first", default=0, show_default=True, help="The first seed.")
@@ -182,6 +180,7 @@ def main(
     policy: str,
     source: str,
     parts: tuple[int, ...],
+    between: tuple[int, int] | None,
     only: tuple[str, ...],
     gain: float,
     first: int,
@@ -191,13 +190,16 @@ def main(
 ) -> None:
     """Print the rate at which each presentation passes, with its 95 % intervals."""
     names = [name for name in (*SPECIES, *REPLAYS) if not only or any(part in name for part in only)]
-    wanted = jobs(names, source, parts, policy, range(first, first + runs), gain)
+    # One attempt of each species after another, so that a run that is cut short has as many of each.
+    wanted = (
+        Job(name, source, parts, policy, seed, gain, between) for seed in range(first, first + runs) for name in names
+    )
     rows: dict[str, list[Outcome]] = {}
     end = monotonic() + 60 * minutes
     with ProcessPoolExecutor(workers) as pool:
         for done in pool.map(run, wanted):
             rows.setdefault(done[0], []).append(done[1])
-            write(out, rows, policy=policy, gain=gain, first=first, parts=parts)
+            write(out, rows, policy=policy, gain=gain, first=first, parts=parts, between=between)
             if monotonic() > end:
                 pool.shutdown(cancel_futures=True)
                 break

@@ -33,6 +33,8 @@ class Rate:
     subjects_again: tuple[float, float]
     seconds: float
     failures: dict[str, int]
+    #: Failures of each subject that has any.
+    failed: dict[int, int]
 
 
 def wilson(passed: int, runs: int) -> tuple[float, float]:
@@ -60,6 +62,7 @@ def rate_of(outcomes: list[Outcome]) -> Rate:
         subjects_again=(round(again[0], 4), round(again[1], 4)),
         seconds=round(float(np.median([outcome.seconds for outcome in passed or outcomes])), 1),
         failures=dict(Counter(outcome.failure for outcome in outcomes if outcome.failure).most_common()),
+        failed=dict(sorted(Counter(outcome.subject for outcome in outcomes if outcome.failure).items())),
     )
 
 

@@ -18,8 +18,11 @@ Floats = NDArray[np.float64]
 
 #: Correlation of the face's colours with the screen's from which on the light is taken for seen.
 SEEN = 0.6
-#: Delays (s) between the page's order and the picture that are tried: browser, display and exposure.
-_DELAYS = np.arange(0.0, 0.5, 0.033)
+#: Delays (s) between the page's order and the picture that are tried: browser, display and exposure. With a slot more a
+#: film that follows the colours late would do.
+_DELAYS = np.arange(0.0, 0.3, 0.033)
+#: How far beside the face the room begins, in widths of the face: past ears and hair.
+_BESIDE = 0.3
 _FEWEST = 20
 
 
@@ -64,8 +67,8 @@ class LightShow:
         width, height = right - left, bottom - top
         skin = _mean(pixels, left + 0.2 * width, top + 0.25 * height, right - 0.2 * width, bottom - 0.15 * height)
         aside = [
-            _mean(pixels, 0, 0, left - 0.5 * width, pixels.shape[0]),
-            _mean(pixels, right + 0.5 * width, 0, pixels.shape[1], pixels.shape[0]),
+            _mean(pixels, 0, 0, left - _BESIDE * width, pixels.shape[0]),
+            _mean(pixels, right + _BESIDE * width, 0, pixels.shape[1], pixels.shape[0]),
         ]
         room = [colour for colour in aside if colour is not None]
         if skin is not None and room:

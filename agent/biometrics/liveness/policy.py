@@ -45,7 +45,7 @@ POLICIES: Mapping[str, LivenessPolicy] = MappingProxyType(
             LivenessPolicy("standard", turns=4, mistakes=1),
             LivenessPolicy(
                 "high",
-                turns=4,
+                turns=5,
                 mistakes=0,
                 yaw=28.0,
                 light=True,

@@ -1,8 +1,9 @@
 """Presentation attacks (ISO/IEC 30107-3) for the simulated camera: paper, screens, injected streams."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from agent.biometrics.simulator import solids
 from agent.biometrics.simulator.actors import Actor
+from agent.biometrics.simulator.camera import lit
 from agent.biometrics.simulator.motion import Habits, Mover
 from agent.biometrics.simulator.person import Person
 from agent.biometrics.simulator.scene import Light, Pose, Studio
@@ -118,10 +120,31 @@ class Recording:
         return self.pictures[max(index, 0)]
 
 
-class Replay:
-    """A screen that plays a recording of the holder. It shines by itself and hardly takes the terminal's light."""
+class Film(Protocol):
+    """What a screen plays."""
 
-    def __init__(self, recording: Recording, *, delay: float = 0.0, border: float = 12.0, seed: int = 0) -> None:
+    def at(self, time: float) -> Image:
+        """The picture (h, w, 3) RGB at `time`, seconds from 0."""
+        ...
+
+
+class LitFilm:
+    """Somebody whom a screen lights meanwhile: in the order of another attempt, late, or, steered live, right."""
+
+    def __init__(self, victim: Actor, studio: Studio, colour: Callable[[float], str], glow: float = 0.25) -> None:
+        """`colour` says how the victim was lit at a time of the film, "#rrggbb" or "" for the usual page."""
+        self._victim, self._studio, self._colour = victim, studio, colour
+        self._light = Light(glow=glow)
+
+    def at(self, time: float) -> Image:
+        """The picture at `time`; times never run backwards."""
+        return self._victim.picture(self._studio, lit(self._light, self._colour(time)), time)
+
+
+class Replay:
+    """A screen that plays a film of the holder. It shines by itself and hardly takes the terminal's light."""
+
+    def __init__(self, recording: Film, *, delay: float = 0.0, border: float = 12.0, seed: int = 0) -> None:
         self._recording, self._delay, self._border = recording, delay, border
         self._mover = Mover(
             np.random.default_rng(seed), Habits(yaw=(0.0, 0.0), pitch=(0.0, 0.0), level=0.0, tremor=0.4, distance=300.0)
