@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.configuration import signing
 from agent.configuration.store import ConfigurationStore
@@ -42,8 +41,7 @@ class ConfigWorld:
             self.own.write_text(OWN, "utf-8")
             trust = self.folder / "identity" / "trust"
             trust.mkdir(parents=True)
-            pem = self.authority.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-            (trust / signing.AUTHORITY).write_bytes(pem)
+            (trust / signing.AUTHORITY).write_bytes(signing.public_pem(self.authority.public_key))
 
     @property
     def own(self) -> Path:

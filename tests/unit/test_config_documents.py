@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.configuration import signing
 from agent.configuration.migrations import MIGRATIONS, Step, current_schema, migrate
@@ -106,7 +105,7 @@ class TestWhatIsRefused:
 def test_an_authority_may_have_two_keys_while_one_is_changed(tmp_path: Path) -> None:
     keys = [new_signer().public_key, ed25519.Ed25519PrivateKey.generate().public_key()]
     path = tmp_path / "authority.pem"
-    path.write_bytes(b"".join(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) for key in keys))
+    path.write_bytes(b"".join(signing.public_pem(key) for key in keys))
     assert len(signing.load_authority(path)) == 2
     path.write_text("not a key")
     with pytest.raises(RenzhengError) as error:
