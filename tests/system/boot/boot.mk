@@ -10,7 +10,14 @@ test-boot: build/.test build/.system-package | build/boot ## boot the package on
 	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot $(BIN)/python -m pytest tests/system/boot/test_package.py $(ARGS)
 	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot FAULTS_PAGE=docs/faults.md unshare --net --mount -- $(BIN)/python -m pytest tests/system/boot/test_boot_*.py $(ARGS)
 
+test-v4l2: build/.test build/.system-package | build/boot ## a V4L2 camera on Debian's kernel in an emulated machine (slow)
+	@requirements/install-system-packages requirements/apt-v4l2.txt
+	@DEB_COMPRESSION="-Zgzip -z1" packaging/build-deb $(shell dpkg --print-architecture) build/boot
+	@$(AS_ROOT) env RELEASES=trixie tests/system/boot/make-roots build/boot
+	@$(AS_ROOT) tests/system/boot/make-v4l2-root build/boot
+	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot $(BIN)/python -m pytest tests/system/boot/test_v4l2.py $(ARGS)
+
 soak: build/.test ## verifications with random faults for MINUTES=n; fails when memory or open files grow
 	@$(AS_ROOT) $(BIN)/python -m tests.bench.soak --minutes $(MINUTES)
 
-.PHONY: test-boot soak
+.PHONY: test-boot test-v4l2 soak
