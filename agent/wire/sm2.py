@@ -4,7 +4,7 @@ Certificates and requests follow RFC 8998's choices: curve 1.2.156.10197.1.301, 
 identifier 1234567812345678. COSE has no registered numbers for any of it: ours are of the private-use range (RFC 9053).
 
 The arithmetic on the curve is `gmalg`'s, which the extra `gm` brings and which is imported at the first use; SM3 is
-OpenSSL's. gmalg is not constant-time: whoever can time signatures, or share a core, may learn the private key.
+OpenSSL's. gmalg is not constant-time: whoever watches closely, such as from the same core, may learn the private key.
 """
 
 from dataclasses import dataclass
@@ -205,7 +205,15 @@ def _library() -> tuple[Any, Any]:
         from gmalg.sm2 import SM2Core
     except ImportError as error:
         raise WireError(Fault.SUITE, INSTALL) from error
-    return SM2Core, ECDLP(_P, _A, _B, _G, ORDER)
+
+    class Curve(ECDLP):  # type: ignore[misc]  # gmalg has no types
+        def kG(self, k: int) -> Any:  # noqa: N802 - gmalg's name
+            # The same point by a multiplier of always one bit more than the order: the time does not tell the length
+            # of a nonce, which over many signatures would tell the key (Minerva, 2020).
+            longer = k + ORDER
+            return super().kG(longer if longer.bit_length() > ORDER.bit_length() else longer + ORDER)
+
+    return SM2Core, Curve(_P, _A, _B, _G, ORDER)
 
 
 def _core() -> Any:

@@ -73,6 +73,21 @@ def test_two_signatures_of_one_message_differ(signer: Signer) -> None:
     assert signer.sign(MESSAGE) != signer.sign(MESSAGE)
 
 
+def test_the_length_of_a_nonce_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    curve = sm2._library()[1]
+    lengths, multiply = set(), curve.ec.mul
+
+    def noted(multiplier: int, point: tuple[int, int]) -> object:
+        lengths.add(multiplier.bit_length())
+        return multiply(multiplier, point)
+
+    monkeypatch.setattr(curve.ec, "mul", noted)
+    for k in (1, 2, 2**20, SECRET, sm2.ORDER - 2):
+        assert sm2.private_key(k).public.spki()
+    assert curve.kG(1) == curve.G
+    assert lengths == {sm2.ORDER.bit_length() + 1}
+
+
 def test_only_a_point_of_the_curve_is_a_public_key() -> None:
     good = sm2.private_key(SECRET).public.spki()
     assert sm2.public_key(good).spki() == good
