@@ -6,8 +6,8 @@
     lib/python3.13  the rest, for Debian 13
     bin/            the launchers, which put the two folders on the path
 
-One package thus serves both releases and survives an upgrade of the system under it. Everything comes from the lock
-file with hashes; only pyscard has no wheels and is compiled, once, against the stable ABI (PEP 384).
+One package thus serves both releases and survives an upgrade of the system under it. Everything comes from lock
+files with hashes; only pyscard has no wheels and is compiled, once, against the stable ABI (PEP 384).
 """
 
 import argparse
@@ -24,6 +24,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements/runtime.txt"
+#: What the system's own packages import and must get from us.
+AHEAD = ROOT / "packaging/ahead.txt"
 PYTHONS = ("3.11", "3.13")
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 COMPILERS = {"amd64": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
@@ -61,8 +63,8 @@ def build(architecture: str, output: Path, tools: Path, scratch: Path) -> None:
     trees = [output / f"lib/python{python}" for python in PYTHONS]
     for python, tree in zip(PYTHONS, trees, strict=True):
         run(tools / "uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:",
-            "--target", tree, "--python-version", python,
-            "--python-platform", f"{MACHINES[architecture]}-manylinux_2_36", "-r", scratch / "wheels.txt")  # fmt: skip
+            "--target", tree, "--python-version", python, "--python-platform",
+            f"{MACHINES[architecture]}-manylinux_2_36", "-r", scratch / "wheels.txt", "-r", AHEAD)  # fmt: skip
         shutil.unpack_archive(pyscard, tree, "zip")
         prune(tree)
     common = output / "lib/common"

@@ -148,6 +148,16 @@ def test_picamera2_is_not_needed_to_import_this() -> None:
     assert caught.value.code == "camera.driver"
 
 
+def test_a_picamera2_whose_extensions_want_another_numpy_is_a_missing_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CameraError) as caught:
+        PicameraSource()
+    assert caught.value.code == "camera.driver"
+
+
 def code_of(source: FrameSource, timeout: float = 1.0) -> str:
     with pytest.raises(CameraError) as caught:
         source.read(timeout)

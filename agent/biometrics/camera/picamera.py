@@ -20,12 +20,13 @@ class PicameraSource:
         """Open camera `index` for NV12 frames of `width` x `height`.
 
         Raises:
-            CameraError: `camera.driver`, picamera2 is not installed; `camera.gone`, there is no such camera.
+            CameraError: `camera.driver`, picamera2 is not there or does not load; `camera.gone`, no such camera.
         """
         try:
             from picamera2 import Picamera2
-        except ImportError as error:
-            raise CameraError("camera.driver", "picamera2 is not installed") from error
+        # ValueError: an extension of the system that was built for another numpy.
+        except (ImportError, ValueError) as error:
+            raise CameraError("camera.driver", f"picamera2 does not load: {error}") from error
         self._size = (width, height)
         self._sequence = 0
         try:

@@ -63,3 +63,5 @@ def test_picamera2_on_the_virtual_pipeline_delivers_frames_with_faces(
     assert seen["sequence"] == list(range(1, 13))
     assert seen["faces"] == seen["frames"] == 13
     assert seen["picamera2"].startswith("/srv/picamera/")
+    # The system's would be built for the system's numpy, and would not load beside ours.
+    assert seen["simplejpeg"].startswith("/opt/renzheng/")

@@ -123,6 +123,7 @@ def main():
         "faces": sum(faces),
         "sequence": [frame.sequence for frame in frames[:12]],
         "picamera2": getattr(implementation, "__file__", ""),
+        "simplejpeg": sys.modules["simplejpeg"].__file__,
     }))  # fmt: skip
 
 
