@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.failures import RenzhengError
 from agent.health.audit import GENESIS, Head, canonical, digest_of, lines_of, parse, seq_of
 from agent.wire import keys
 from agent.wire.errors import Fault, WireError
@@ -50,14 +51,14 @@ def verify(folder: Path, signed: Verify, *, head: Head | None = None) -> AuditRe
 
 
 def by_key(key: PublicKey) -> Verify:
-    """A verifier of raw COSE signatures under `key`."""
+    """A verifier of raw COSE signatures under `key`. It raises `trust.suite` for an SM2 key without the extra `gm`."""
 
     def signed(message: bytes, signature: bytes) -> bool:
         try:
             keys.verify(key, signature, message)
         except WireError as error:
-            if error.fault is not Fault.SIGNATURE:
-                raise
+            if error.fault is Fault.SUITE:
+                raise RenzhengError("trust.suite", str(error)) from error
             return False
         return True
 

@@ -197,17 +197,20 @@ def test_without_the_extra_all_else_works_and_the_remedy_is_told(tmp_path: Path)
     told = without_the_extra(
         "from pathlib import Path\n"
         "from agent.trust import file_key\n"
-        "from agent.trust.errors import TrustError\n"
+        "from agent.failures import RenzhengError\n"
+        "from agent.health.audit_check import by_key\n"
+        "from agent.wire.sm2 import Sm2PublicKey\n"
         "assert len(file_key.load(Path(sys.argv[2])).sign(b'x')) == 64\n"
         "for attempt in (lambda: file_key.load(Path(sys.argv[1])),\n"
-        "                lambda: file_key.create(Path(sys.argv[1] + '.new'), kind='SM2')):\n"
+        "                lambda: file_key.create(Path(sys.argv[1] + '.new'), kind='SM2'),\n"
+        "                lambda: by_key(Sm2PublicKey(1, 1))(b'x', bytes(64))):\n"
         "    try: attempt()\n"
-        "    except TrustError as error: print(error.code, error)\n",
+        "    except RenzhengError as error: print(error.code, error)\n",
         tmp_path / "sm2.key",
         tmp_path / "p256.key",
     )
-    assert [line.split()[0] for line in told.splitlines()] == ["trust.suite"] * 2
-    assert told.count("pip install 'renzheng[gm]'") == 2
+    assert [line.split()[0] for line in told.splitlines()] == ["trust.suite"] * 3
+    assert told.count("pip install 'renzheng[gm]'") == 3
     assert not (tmp_path / "sm2.key.new").exists()
 
 
