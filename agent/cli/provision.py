@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -13,6 +13,10 @@ from rich.console import Console
 from agent.cli.run import DEFAULT_SETTINGS
 from agent.provisioning.keys import DEFAULT_HANDLE, KINDS, KeyWish
 from agent.wire.keys import Signer
+
+if TYPE_CHECKING:
+    from agent.provisioning.provision import Wish
+    from agent.trust.enrolment import Code
 
 DEFAULT_STATE = Path("/var/lib/renzheng")
 
@@ -126,76 +130,68 @@ def provision(
 
     The exit status is 0 when the terminal is provisioned, 1 when it is not, 2 when it is and the self-test fails.
     """
-    from agent.provisioning.provision import address
+    from agent.provisioning.provision import Wish, address
 
-    wish = KeyWish(kind=key.pop("key"), **key)
-    if wish.kind == "pkcs11" and (wish.module is None or wish.pin_file is None or not wish.token):
+    wanted = KeyWish(kind=key.pop("key"), **key)
+    if wanted.kind == "pkcs11" and (wanted.module is None or wanted.pin_file is None or not wanted.token):
         raise click.UsageError("--key pkcs11 needs --module, --token and --pin-file")
-    where = folder or state / "identity"
+    where = (folder or state / "identity").absolute()
     url = address(url) if url else ""
     if renew:
-        _renew(url, path, folder, wish, brokers, within)
-    elif request is not None:
-        _request(where, wish, request)
-    elif identity_only:
-        _identity_only(url, _asked(code), where, wish, accept)
+        _renew(url, path, folder, wanted, brokers, within)
+        return
+    if request is not None:
+        _request(where, wanted, request)
+        return
+    wish = Wish(
+        path=path.absolute(),
+        state=state.absolute(),
+        folder=where,
+        url=url,
+        code=_code(code),
+        key=wanted,
+        said=_said(relying_party, brokers),
+        again=again,
+        serve=not no_service,
+        answer=b"" if accept is None else accept.read_bytes(),
+    )
+    if identity_only:
+        _identity_only(wish)
     else:
-        said: dict[str, Any] = {"terminal": {"relying_party": relying_party}} if relying_party else {}
-        if brokers:
-            said["broker"] = {"urls": list(brokers)}
-        answer = b"" if accept is None else accept.read_bytes()
-        _whole(url, _asked(code), path, state, where, wish, said, again, not no_service, answer, as_json=as_json)
+        _whole(wish, as_json=as_json)
 
 
-def _asked(code: str) -> str:
-    return click.prompt("Code", hide_input=True, err=True) if code == "-" else code
-
-
-def _whole(
-    url: str,
-    code: str,
-    path: Path,
-    state: Path,
-    folder: Path,
-    key: KeyWish,
-    said: dict[str, Any],
-    again: bool,
-    serve: bool,
-    answer: bytes,
-    *,
-    as_json: bool,
-) -> None:
-    from agent.health import check
-    from agent.provisioning.provision import Step, Wish
-    from agent.provisioning.provision import provision as run
+def _code(text: str) -> "Code | None":
     from agent.trust.enrolment import read_code
+
+    if text == "-":
+        text = click.prompt("Code", hide_input=True, err=True)
+    return read_code(text) if text else None
+
+
+def _said(relying_party: str, brokers: tuple[str, ...]) -> dict[str, Any]:
+    """The tables of settings that the command line names."""
+    said: dict[str, Any] = {"terminal": {"relying_party": relying_party}} if relying_party else {}
+    return said | ({"broker": {"urls": list(brokers)}} if brokers else {})
+
+
+def _whole(wish: "Wish", *, as_json: bool) -> None:
+    from agent.health import check
+    from agent.provisioning.provision import Step
+    from agent.provisioning.provision import provision as run
 
     def told(step: Step) -> None:
         mark = click.style("!", fg="yellow") if step.warn else click.style("✓", fg="green")
         click.echo(f" {mark} {step.id:10} {step.text}", err=as_json)
 
-    outcome = run(
-        Wish(
-            path=path.absolute(),
-            state=state.absolute(),
-            folder=folder.absolute(),
-            url=url,
-            code=read_code(code) if code else None,
-            key=key,
-            said=said,
-            again=again,
-            serve=serve,
-            answer=answer,
-        ),
-        told,
-    )
+    outcome = run(wish, told)
     if as_json:
         steps = [{"id": step.id, "text": step.text, "warn": step.warn} for step in outcome.steps]
         document = {"version": 1, "terminal": outcome.terminal, "serving": outcome.serving, "steps": steps}
         click.echo(json.dumps({**document, "self_test": check.document(outcome.report)}, ensure_ascii=False))
     else:
         _show(outcome.report)
-        click.echo(_next(outcome.terminal, path, serving=outcome.serving))
+        click.echo(_next(outcome.terminal, wish.path, serving=outcome.serving))
     sys.exit(2 if outcome.report.status is check.Status.FAIL else 0)
 
 
@@ -228,17 +224,17 @@ def _next(terminal: str, path: Path, *, serving: bool) -> str:
     )
 
 
-def _identity_only(url: str, code: str, folder: Path, key: KeyWish, accept: Path | None) -> None:
+def _identity_only(wish: "Wish") -> None:
     from agent.trust import enrolment
 
-    signer = _signer(folder, key)
-    if accept is not None:
-        terminal = enrolment.accept(accept.read_bytes(), folder, signer)
-    elif url and code:
-        terminal = enrolment.enrol(url, enrolment.read_code(code), folder, signer)
-    else:
+    if not wish.answer and (wish.code is None or not wish.url):
         raise click.UsageError("--issuer and --code are needed: `renzheng-issuer code` prints one")
-    click.echo(f"this terminal is {terminal}; keys, certificates and anchors are in {folder}")
+    signer = _signer(wish.folder, wish.key)
+    if wish.answer or wish.code is None:
+        terminal = enrolment.accept(wish.answer, wish.folder, signer)
+    else:
+        terminal = enrolment.enrol(wish.url, wish.code, wish.folder, signer)
+    click.echo(f"this terminal is {terminal}; keys, certificates and anchors are in {wish.folder}")
 
 
 def _request(folder: Path, key: KeyWish, target: Path) -> None:

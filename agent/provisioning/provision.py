@@ -94,8 +94,8 @@ def provision(wish: Wish, told: Callable[[Step], None]) -> Outcome:
     kept = load(wish.path) if wish.path.exists() else None
     folder, key = _where(wish, kept)
     make_folder(wish.state if kept is None else kept.terminal.state, account)
-    make_folder(folder, account)
     with acting_as(account):
+        make_folder(folder, None)
         who, is_new = _enrolled(wish, folder, key, tell)
     settings, is_written = _settings(wish, kept, folder, key, account, tell)
     _documents(folder, settings, tell)
@@ -179,6 +179,8 @@ def _settings(
         if wish.said or (wish.again and urls != kept.broker.urls):
             tell("settings", f"not taken over: what the command line or the issuer says ({', '.join(urls)})", warn=True)
         return kept, False
+    if not wish.url:
+        tell("renewal", "no address of the issuer is known: add --issuer, or renew the certificates by hand", warn=True)
     own: dict[str, Any] = {
         "terminal": {"state": str(wish.state)},
         "identity": {"folder": str(folder), "issuer": wish.url, "key": dict(keys.place(key, folder).settings)},

@@ -33,11 +33,12 @@ def begin(*, changed: bool) -> None:
     Raises:
         RenzhengError: `provision.service`.
     """
-    _systemctl("enable", SERVICE, RENEWAL)
-    _systemctl("start", RENEWAL)
-    done = _systemctl("restart" if changed else "start", SERVICE)
-    if done.returncode:
-        raise RenzhengError("provision.service", done.stderr.strip().splitlines()[0] if done.stderr else "no reason")
+    act = "restart" if changed else "start"
+    for arguments in (("enable", SERVICE, RENEWAL), ("start", RENEWAL), (act, SERVICE)):
+        done = _systemctl(*arguments)
+        if done.returncode:
+            why = done.stderr.strip().partition("\n")[0]
+            raise RenzhengError("provision.service", f"systemctl {' '.join(arguments)}: {why}")
 
 
 def wait_for_issuer(runtime: Path, seconds: float = REACH) -> bool:
