@@ -7,7 +7,6 @@ apart in time. Each person in turn is left out: the limit is the largest score o
 of the one left out are held against it.
 """
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from agent.biometrics.liveness.borders import borders_of
 from agent.biometrics.liveness.parallax import grey_of
 from agent.biometrics.liveness.turns import FRONTAL_YAW
 from agent.biometrics.pipeline import FacePipeline
-from tests.bench.bench_liveness_clips import frames
+from tests.bench.bench_liveness_clips import clips_of, frames
 from tests.bench.liveness_rates import wilson
 
 #: Looks of a clip, and the frames between two of them.
@@ -45,12 +44,10 @@ def read(pipeline: FacePipeline, table: Path, paths: list[str], spent: dict[str,
             continue
         grey, before = grey_of(frame), perf_counter()
         advice.look(grey, face)
-        whole = perf_counter() - before
+        spent["both"].append(perf_counter() - before)
         before = perf_counter()
         borders_of(grey, face.box)
-        borders = perf_counter() - before
-        spent[BORDERS].append(borders)
-        spent[TEXTURE].append(whole - borders)
+        spent[BORDERS].append(perf_counter() - before)
         looks += 1
     return advice.scores
 
@@ -80,11 +77,8 @@ def left_out(clips: Sequence[Clip], name: str) -> dict[str, list[int]]:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the scores as JSON.")
 def main(samples: Path, out: Path | None) -> None:
     """Print what borders and texture say of the clips of SAMPLES."""
-    listed: dict[tuple[str, str, str], list[str]] = {}
-    with samples.open(newline="") as lines:
-        for row in csv.DictReader(lines):
-            listed.setdefault((row["clip"], row["label"], row["subject"]), []).append(row["path"])
-    pipeline, spent = FacePipeline(), {BORDERS: list[float](), TEXTURE: list[float]()}
+    listed = clips_of(samples)
+    pipeline, spent = FacePipeline(), {BORDERS: list[float](), "both": list[float]()}
     clips: list[Clip] = [(*key, read(pipeline, samples, paths, spent)) for key, paths in track(listed.items(), "clips")]
     console = Console(width=150)
     table = Table("advice", "label", "AUC", "scores", "above the limit of the others", "95 %")

@@ -28,6 +28,15 @@ from agent.biometrics.types import Frame, Guidance, PixelFormat
 RATE = 15.0
 
 
+def clips_of(table: Path) -> dict[tuple[str, str, str], list[str]]:
+    """The paths of each clip, by its name, label and subject."""
+    clips: dict[tuple[str, str, str], list[str]] = {}
+    with table.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            clips.setdefault((row["clip"], row["label"], row["subject"]), []).append(row["path"])
+    return clips
+
+
 def frames(table: Path, paths: list[str]) -> Iterator[Frame]:
     """The frames of one clip."""
     number = 0
@@ -108,10 +117,7 @@ def read(pipeline: FacePipeline, clip: Iterator[Frame]) -> dict[str, object]:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows as JSON.")
 def main(samples: Path, out: Path | None) -> None:
     """Print what each clip of SAMPLES shows."""
-    clips: dict[tuple[str, str, str], list[str]] = {}
-    with samples.open(newline="") as lines:
-        for row in csv.DictReader(lines):
-            clips.setdefault((row["clip"], row["label"], row["subject"]), []).append(row["path"])
+    clips = clips_of(samples)
     pipeline, needed = FacePipeline(), POLICIES["standard"].hold_frames
     table = Table("clip", "label", "frames", "faces", "yaw", "pitch", "held L R U D", "turns", "least like", "lead")
     rows: list[dict[str, object]] = []

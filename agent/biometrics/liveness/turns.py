@@ -17,7 +17,7 @@ from agent.biometrics.types import Guidance
 #: A head within these angles of straight ahead looks at the terminal.
 FRONTAL_YAW, FRONTAL_PITCH = 12.0, 11.0
 #: How far up or down the camera may see a person who looks ahead: it may hang high or stand low.
-NEUTRAL_PITCH = 20.0
+NEUTRAL_PITCH = 28.0
 #: A turn goes on while it stays above this share of its angle, and counts as wrong only if the asked one is below.
 _KEEP, _CLEARLY_NOT = 0.6, 0.6
 #: The share that suffices where tracked points show that the head has turned: the mesh then only has to agree.
