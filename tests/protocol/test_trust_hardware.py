@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.configuration.schema import Identity
+from agent.provisioning import keys
+from agent.provisioning.keys import KeyWish
 from agent.trust import pkcs11_key, tpm_key
 from agent.trust.errors import TrustError
 from agent.wire import cose
@@ -106,6 +109,20 @@ def test_a_tpm_that_is_not_there_is_told(tcti: str) -> None:
 def test_a_handle_without_a_key_is_told(tpm: str) -> None:
     with pytest.raises(TrustError, match="no usable key"):
         tpm_key.TpmSigner(0x81020000, tpm)
+
+
+def test_provisioning_finds_the_key_that_an_earlier_attempt_made_in_the_tpm(tpm: str, tmp_path: Path) -> None:
+    wish = KeyWish(kind="tpm", tcti=tpm, handle=0x81010042)
+    made = keys.signer(wish, tmp_path, make=True)
+    again = keys.signer(wish, tmp_path, make=True)
+    assert again.public_key == made.public_key
+    assert list(tmp_path.iterdir()) == []
+    assert not keys.place(wish, tmp_path).copyable
+    # What the settings will say leads back to it.
+    settings = Identity.model_validate({"folder": tmp_path, "key": keys.place(wish, tmp_path).settings})
+    assert keys.of_settings(settings) == wish
+    with pytest.raises(TrustError):
+        keys.signer(KeyWish(kind="tpm", tcti=tpm, handle=0x81010043), tmp_path, make=False)
 
 
 def test_a_key_on_a_token_signs(token: Path) -> None:
