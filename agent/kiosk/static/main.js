@@ -97,7 +97,9 @@ function showWords() {
   byId("document-words").textContent = say(state.document >= 1 ? "face_document_done" : "face_document");
   for (const place of document.querySelectorAll(".failure")) place.textContent = failure;
   for (const place of document.querySelectorAll(".code")) place.textContent = code;
-  prompt(state.stage === "face" ? say(guidance) : failure || say(`${state.stage}_title`));
+  // Where help is must be heard as well.
+  const help = state.stage === "staff" ? ` ${say("staff_body")}` : "";
+  prompt(state.stage === "face" ? say(guidance) : failure + help || say(`${state.stage}_title`));
 }
 
 /** Say it once, to screen readers and, when asked for, aloud. */

@@ -148,7 +148,7 @@ def test_who_cannot_turn_the_head_is_led_to_the_staff_and_has_failed_nothing(gla
         glass.wait_for_selector("html[data-view=staff]", timeout=5_000)
         outcome = visit.ended()
         assert (outcome.result, outcome.code) == (Result.FAILED, "liveness.staffed_path"), attempt
-    expect(glass.locator("#prompt")).to_have_text("A member of our staff will help you.")
+    expect(glass.locator("#prompt")).to_have_text(f"A member of our staff will help you. {HELP}")
     expect(glass.locator("[data-for=staff] .body")).to_have_text(HELP)
     expect(glass.locator("[data-for=staff] .code")).to_have_text(f"Code {lookup('liveness.staffed_path').number}")
     assert not faults(glass)
