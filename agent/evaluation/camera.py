@@ -33,7 +33,7 @@ LOOKS, APART, READINGS = 8, 0.4, 5
 
 
 @dataclass(slots=True)
-class _Living:
+class Living:
     """The scores of living people, and what the frames that were not good asked for."""
 
     passive: list[float] = field(default_factory=list)
@@ -113,8 +113,8 @@ def _limit(scores: list[float], bpcer: float) -> float:
 
 def _collect(
     source: FrameSource, pipeline: FacePipeline, network: PassiveNetwork, seconds: float, progress: Progress | None
-) -> _Living:
-    living = _Living()
+) -> Living:
+    living = Living()
     start = time.monotonic()
     while (passed := time.monotonic() - start) < seconds:
         if progress is not None:

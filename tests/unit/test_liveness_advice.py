@@ -20,6 +20,7 @@ from agent.biometrics.simulator.attempt import attempt
 from agent.biometrics.simulator.person import Person
 from agent.biometrics.simulator.scene import Light, Studio
 from agent.biometrics.types import Face, Frame, Guidance, Image, LivenessVerdict, PixelFormat
+from agent.evaluation.camera import LOOKS, Living
 
 LIVE, ATTACK, UNSURE = LivenessVerdict.LIVE, LivenessVerdict.ATTACK, LivenessVerdict.INDETERMINATE
 BOX = np.array([240.0, 160.0, 400.0, 320.0], np.float32)
@@ -100,6 +101,20 @@ def test_too_few_looks_say_nothing() -> None:
     assert advice.scores == {}
     assert not advice.doubtful
     assert advice.parts() == []
+
+
+def test_a_site_reads_texture_from_looks_at_one_person_that_lie_apart() -> None:
+    living, looks = Living(), seen(person(), 4)
+    times = [0.25 * number for number in range(4 * LOOKS)]
+    for now, (grey, face) in zip(times, looks * LOOKS, strict=True):
+        living.see(Frame(np.dstack([grey] * 3), PixelFormat.RGB, now, 0), face, 0.1)
+    assert len(living.passive) == len(living.borders) == 4 * LOOKS
+    # Every second frame is near enough to the one before.
+    assert len(living.texture) == 2
+    elsewhere = [(grey, replace(face, box=face.box + 400.0)) for grey, face in looks]
+    for now, (grey, face) in zip((20.0, 20.5, 21.0, 21.5), elsewhere, strict=True):
+        living.see(Frame(np.dstack([grey] * 3), PixelFormat.RGB, now, 0), face, 0.1)
+    assert len(living.texture) == 2
 
 
 def test_advice_without_a_limit_says_neither() -> None:
