@@ -13,7 +13,7 @@ from tests.system.boot.machine import Machine, machine
 from tests.system.boot.site import Site
 
 ROOTS = Path(os.environ.get("BOOT_ROOTS", Path(__file__).parents[3] / "build/boot"))
-RELEASES = ("bookworm", "trixie")
+RELEASES = tuple(os.environ.get("RELEASES", "bookworm trixie").split())
 #: Answers to a packet at once: without it each exchange with the virtual reader waits 40 ms for an acknowledgement.
 LOOPBACK = """
 ip link set lo up

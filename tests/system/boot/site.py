@@ -24,10 +24,14 @@ from firmware_bridge.simulator.pki import IssuingState
 from firmware_bridge.simulator.vpcd import DEFAULT_PORT, VirtualCard
 from issuer import certificates
 from issuer.layout import Layout
-from tests.system.boot.machine import Machine, until
+from tests.system.boot import slow_issuer
+from tests.system.boot.machine import Board, Machine, until
+from tests.system.boot.slow_issuer import slowed
 
 PORT = 28883
 PAGE = 8471
+#: Seconds that the broker waits for a sign of life, by its own clock.
+KEEPALIVE = 15
 #: What `renzheng provision` takes when no port is named.
 ENROLMENT = 8443
 TERMINAL = "lobby-1"
@@ -41,12 +45,17 @@ PACKAGED = "/opt/renzheng/lib/common/firmware_bridge/simulator/portraits"
 
 
 class Site:
-    """Broker and issuer as programs of the test, a passport, and a terminal's identity."""
+    """Broker and issuer as programs of the test, a passport, and a terminal's identity.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    `pace` is how many of our seconds pass in one of the terminal's: an emulated board lives slowly, and the issuer's
+    clock goes as slowly as the board's.
+    """
+
+    def __init__(self, folder: Path, *, pace: float = 1.0) -> None:
+        self.folder, self.pace = folder, pace
         self._issuer_folder = folder / "issuer"
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
+        self._start = time.time()
         made = json.loads(
             subprocess.run(
                 [TOOLS / "renzheng-issuer", "quickstart", self._issuer_folder, "--name", "site", "--terminal", TERMINAL,
@@ -60,7 +69,7 @@ class Site:
         state.write_trust(self._trust)
         # What the issuer's operator lays out for terminals that enrol.
         shutil.copytree(self._trust, self._issuer_folder / "site/documents", dirs_exist_ok=True)
-        wished = SETTINGS.format(camera=HOLDER, extra="").partition("[identity]")[0] + HOLDER
+        wished = SETTINGS.format(camera=HOLDER, extra="", keepalive=KEEPALIVE).partition("[identity]")[0] + HOLDER
         (self._issuer_folder / "site/settings.toml").write_text(wished, "utf-8")
         self.holder = Person()
         self.passport: Personalisation = personalise(self.holder, (PORTRAITS / "holder-chip.jpg").read_bytes(), state)
@@ -76,13 +85,22 @@ class Site:
 
     def start(self, name: str) -> None:
         """Start `broker`, `issuer` or `provisioning`."""
+        issuer = (
+            [TOOLS / "renzheng-issuer"]
+            if self.pace == 1
+            else [sys.executable, "-m", slow_issuer.__name__, str(self._start), str(self.pace)]
+        )
         commands = {
             "broker": [shutil.which("mosquitto", path="/usr/sbin:/usr/bin") or "mosquitto", "-c", self._broker],
-            "issuer": [TOOLS / "renzheng-issuer", "run", self._issuer_folder, "--broker", f"mqtts://127.0.0.1:{PORT}"],
+            "issuer": [*issuer, "run", self._issuer_folder, "--broker", f"mqtts://127.0.0.1:{PORT}"],
             "provisioning": [TOOLS / "renzheng-issuer", "provisioning", self._issuer_folder, "--port", str(ENROLMENT)],
         }
         with (self.folder / f"{name}.log").open("ab") as output:
             self._programs[name] = subprocess.Popen(commands[name], stdout=output, stderr=output)
+
+    def now(self) -> float:
+        """The issuer's clock."""
+        return slowed(self._start, self.pace)()
 
     def stop(self, name: str) -> None:
         """Stop what was started."""
@@ -124,13 +142,17 @@ class Site:
         found: dict[str, dict[str, int]] = json.loads(shown)
         return found
 
-    def provision(self, machine: Machine, *, camera: str = "", extra: str = "") -> None:
+    def provision(self, machine: Board, *, camera: str = "", extra: str = "") -> None:
         """Lay identity, trust and settings into the machine, settings last: they start the service."""
-        identity = machine.root / "root/identity"
-        shutil.copytree(self._identity, identity, dirs_exist_ok=True)
-        shutil.copytree(self._trust, machine.root / "etc/renzheng/trust", dirs_exist_ok=True)
-        settings = machine.root / "etc/renzheng/renzheng.toml"
-        settings.with_suffix(".new").write_text(SETTINGS.format(camera=camera or HOLDER, extra=extra), "utf-8")
+        keepalive = round(KEEPALIVE * self.pace)
+        settings = self.folder / "settings"
+        settings.mkdir(exist_ok=True)
+        (settings / "renzheng.new").write_text(
+            SETTINGS.format(camera=camera or HOLDER, extra=extra, keepalive=keepalive), "utf-8"
+        )
+        machine.put(self._identity, "/root/identity")
+        machine.put(self._trust, "/etc/renzheng/trust")
+        machine.put(settings, "/etc/renzheng")
         own = (
             "mkdir -p /var/lib/renzheng && mv /root/identity /var/lib/renzheng/ && "
             "chown -R renzheng:renzheng /var/lib/renzheng && chmod 700 /var/lib/renzheng"
@@ -139,16 +161,16 @@ class Site:
         done = machine.shell(f"{own}; chmod -R a+rX /etc/renzheng/trust; {move}")
         assert done.returncode == 0, done.stderr
 
-    def verify(self, machine: Machine, *, patience: float = 60.0) -> dict[str, str]:
+    def verify(self, machine: Board, *, patience: float = 60.0) -> dict[str, str]:
         """The holder types the data page's key and lays the passport down; the outcome as the log has it."""
         before = len(outcomes(machine))
         until(lambda: listening(DEFAULT_PORT), 20)
-        Page().type(self.holder)
+        Page(self.pace).type(self.holder)
         with VirtualCard(PassportChip(self.passport)):
-            until(lambda: len(outcomes(machine)) > before, patience, 0.3)
+            until(lambda: len(outcomes(machine)) > before, patience * self.pace, 0.3 * self.pace)
         return outcomes(machine)[-1]
 
-    def ending(self, machine: Machine) -> dict[str, str]:
+    def ending(self, machine: Board) -> dict[str, str]:
         """How it ends for a holder who tries again when the camera asks for it, as anyone would."""
         outcome: dict[str, str] = {}
         for _ in range(TRIES):
@@ -157,19 +179,21 @@ class Site:
                 break
         return outcome
 
-    def verified(self, machine: Machine) -> None:
+    def verified(self, machine: Board) -> None:
         """The holder is verified."""
-        assert self.ending(machine) == {"result": "verified", "code": ""}
+        outcome = self.ending(machine)
+        assert outcome == {"result": "verified", "code": ""}, outcome
 
 
 class Page:
     """The kiosk page, as its script talks to the agent."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: float = 1.0) -> None:
+        self._pace = pace
         cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
         self._client = urllib.request.build_opener(urllib.request.ProxyHandler({}), cookies)
         self._url = f"http://127.0.0.1:{PAGE}"
-        with self._client.open(f"{self._url}/", timeout=5) as answer:
+        with self._client.open(f"{self._url}/", timeout=5 * pace) as answer:
             answer.read()
 
     def type(self, holder: Person) -> None:
@@ -179,17 +203,17 @@ class Page:
         request = urllib.request.Request(  # noqa: S310  # our own page
             f"{self._url}/key", json.dumps(typed).encode(), {"Origin": self._url, "Content-Type": "application/json"}
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 20 * self._pace
         while True:
             try:
-                with self._client.open(request, timeout=5) as answer:
+                with self._client.open(request, timeout=5 * self._pace) as answer:
                     assert answer.status == 204
                     return
             except urllib.error.HTTPError as error:
                 # The page may still show how the last verification ended.
                 if error.code != 409 or time.monotonic() > deadline:
                     raise
-                time.sleep(0.3)
+                time.sleep(0.3 * self._pace)
 
 
 def listening(port: int) -> bool:
@@ -198,7 +222,7 @@ def listening(port: int) -> bool:
     return any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
 
 
-def outcomes(machine: Machine) -> list[dict[str, str]]:
+def outcomes(machine: Board) -> list[dict[str, str]]:
     """The verifications in the journal, oldest first: result and code."""
     shown = machine.shell("journalctl -u renzheng --no-pager -o json RENZHENG_EVENT=verification.ended").stdout
     records = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
@@ -219,6 +243,7 @@ clone_proof = "required"
 liveness = "convenience"
 [broker]
 urls = ["mqtts://127.0.0.1:28883"]
+keepalive = {keepalive}
 [identity]
 folder = "/var/lib/renzheng/identity"
 {extra}
