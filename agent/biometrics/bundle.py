@@ -12,9 +12,6 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TypeVar
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from pydantic import ValidationError
 
 from agent.biometrics.errors import ModelError
@@ -27,7 +24,6 @@ SIGNATURE = "manifest.sig"
 LARGEST_MODEL = 256 << 20
 LARGEST_MANIFEST = 1 << 20
 
-PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 SectionType = TypeVar("SectionType", bound=Section)
 
 
@@ -52,6 +48,8 @@ class ModelBundle:
         Raises:
             ModelError: `model.signature`, no trusted key signed this manifest; `model.manifest`, it is malformed.
         """
+        from agent.biometrics.signature import check_signature
+
         content = _read_bounded(folder / MANIFEST, LARGEST_MANIFEST)
         check_signature(content, folder / SIGNATURE, trusted_keys)
         return cls._read(folder)
@@ -105,20 +103,6 @@ class ModelBundle:
             raise ModelError(error.code, f"{entry.file}: {error.args[0]}") from error
 
 
-def check_signature(content: bytes, signature: Path, trusted_keys: Sequence[bytes]) -> None:
-    """Hold the detached `signature` of `content` against trusted PEM public keys.
-
-    Raises:
-        ModelError: `model.signature`, it is absent, or of none of these keys.
-    """
-    try:
-        given = _read_bounded(signature, 1024)
-    except ModelError as error:
-        raise ModelError("model.signature", f"{signature.name} is absent") from error
-    if not any(_verifies(_public_key(pem), given, content) for pem in trusted_keys):
-        raise ModelError("model.signature", f"{signature.name} is not a signature of a trusted key")
-
-
 def parse_manifest(content: bytes) -> Manifest:
     """Read a manifest.
 
@@ -149,24 +133,3 @@ def _read_bounded(path: Traversable, limit: int) -> bytes:
     if len(content) > limit:
         raise ModelError("model.digest", f"{path.name}: larger than {limit} bytes")
     return content
-
-
-def _public_key(pem: bytes) -> PublicKey:
-    try:
-        key = serialization.load_pem_public_key(pem)
-    except ValueError as error:
-        raise ModelError("model.signature", "a trusted key is not a PEM public key") from error
-    if not isinstance(key, PublicKey):
-        raise ModelError("model.signature", "a trusted key is neither P-256 nor Ed25519")
-    return key
-
-
-def _verifies(key: PublicKey, signature: bytes, content: bytes) -> bool:
-    try:
-        if isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(signature, content)
-        else:
-            key.verify(signature, content, ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature:
-        return False
-    return True

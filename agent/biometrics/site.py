@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.biometrics.bundle import ModelBundle, check_signature, parse_toml
+from agent.biometrics.bundle import ModelBundle, parse_toml
 from agent.biometrics.errors import ModelError
 from agent.biometrics.liveness.advice import BORDERS, PASSIVE, TEXTURE
 from agent.biometrics.manifest import Role, Section, Sha256, Threshold
@@ -59,6 +59,8 @@ class SiteManifest(Section):
         except OSError as error:
             raise ModelError("model.manifest", f"{path}: {error.strerror}") from error
         if trusted_keys is not None:
+            from agent.biometrics.signature import check_signature
+
             check_signature(content, path.with_name(path.name + ".sig"), trusted_keys)
         return parse_toml(cls, content, path.name)
 

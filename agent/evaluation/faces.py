@@ -19,7 +19,6 @@ from agent.biometrics.manifest import Role
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.types import Image
 from agent.evaluation.cache import ResultCache, cache_key
-from agent.evaluation.errors import EvaluationError
 from agent.evaluation.run import Run, open_bundle
 from agent.evaluation.workers import Item, map_items
 
@@ -54,9 +53,6 @@ def embed_files(
     with ResultCache(embeddings_key(run.bundle(), as_portraits), run.cache) as cache:
         items = ((path,) for path in paths)
         results = map_items(items, _embed, _prepare, (run.folder, as_portraits), cache, run.jobs, run.progress)
-    if results and all(result is None for result in results.values()):
-        (path,) = next(iter(results))
-        raise EvaluationError("evaluation.samples", f"none of {len(results)} pictures is there: the first is {path}")
     vectors, failures = {}, {}
     for (path,), result in results.items():
         if result is None:

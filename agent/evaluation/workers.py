@@ -39,10 +39,12 @@ def map_items(
     workers take `batch` items at a time, and a stopped run loses no more than those.
 
     Raises:
-        EvaluationError: `evaluation.worker`, a worker died.
+        EvaluationError: `evaluation.samples`, not one of the files is there; `evaluation.worker`, a worker died.
     """
     wanted = list(dict.fromkeys(items))
     digests = {item: _digest(item) for item in wanted}
+    if wanted and not any(digests.values()):
+        raise EvaluationError("evaluation.samples", f"none of the files is there: the first is {wanted[0][0]}")
     known = cache.get(digest for digest in digests.values() if digest)
     # Equal content is computed once.
     missing = {digest: item for item, digest in digests.items() if digest and digest not in known}

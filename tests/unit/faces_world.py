@@ -18,7 +18,7 @@ def pipeline() -> FacePipeline:
 
 
 def portrait_bytes(name: str) -> bytes:
-    return resources.files("firmware_bridge.simulator").joinpath("portraits", f"{name}.jpg").read_bytes()
+    return resources.files("firmware_bridge").joinpath("simulator", "portraits", f"{name}.jpg").read_bytes()
 
 
 @cache

@@ -21,7 +21,7 @@ from agent.biometrics.decode import decode_file
 from agent.biometrics.image import Picture
 from agent.biometrics.types import Image
 from agent.evaluation.cache import ResultCache
-from agent.evaluation.commands import evaluate_pairs
+from agent.evaluation.commands import evaluate_pairs, evaluate_presentations
 from agent.evaluation.errors import EvaluationError
 from agent.evaluation.faces import Embeddings
 from agent.evaluation.run import Run
@@ -190,9 +190,12 @@ def test_pictures_without_a_template_are_named(tmp_path: Path) -> None:
 def test_a_list_that_points_nowhere_is_an_error_not_a_rate(tmp_path: Path) -> None:
     table = tmp_path / "pairs.csv"
     table.write_text("a,b,same\nx/1.jpg,x/2.jpg,1\nx/1.jpg,x/3.jpg,0\n", "utf-8")
-    with pytest.raises(EvaluationError, match=r"none of 3 pictures is there") as caught:
+    with pytest.raises(EvaluationError, match="none of the files is there") as caught:
         evaluate_pairs(table, tmp_path / "out", Run(jobs=1, keep=False))
     assert caught.value.code == "evaluation.samples"
+    table.write_text("path,label\nx/1.jpg,live\nx/2.mp4,print\n", "utf-8")
+    with pytest.raises(EvaluationError, match="none of the files is there"):
+        evaluate_presentations(table, tmp_path / "out", Run(jobs=1, keep=False))
 
 
 def _slowly(item: tuple[Path, ...]) -> bytes:
