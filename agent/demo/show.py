@@ -21,6 +21,7 @@ _SAYS = {
     Stage.VERIFIED: "verified",
     Stage.REFUSED: "refused",
     Stage.TRY_AGAIN: "try again",
+    Stage.STAFF: "the staff is asked for",
     Stage.OUT_OF_ORDER: "out of order",
     Stage.IDLE: "idle",
 }
