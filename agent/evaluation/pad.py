@@ -5,17 +5,16 @@ BPCER: the share of bona fide presentations that are taken for attacks; the wors
 a score are non-responses and counted beside, not within.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agent.evaluation.errors import EvaluationError
 from agent.evaluation.presentations import ClipScores
+from agent.evaluation.rates import Flags, Floats, interval_of_mean
 from agent.evaluation.report import percent
 
-Floats = NDArray[np.float64]
 OPERATING_POINTS = {"5%": 0.05, "10%": 0.10}
 LIVE = "live"
 ROUNDS = 1000
@@ -116,12 +115,10 @@ def _eer(live: Floats, attack: Floats) -> float | None:
     return float((bpcer[best] + apcer[best]) / 2)
 
 
-def _interval(sample: Sample, wrong: Any) -> list[float] | None:
+def _interval(sample: Sample, wrong: Callable[[Floats], Flags]) -> list[float] | None:
     """95 % by drawing subjects again; None without a response."""
     if not len(sample.scores):
         return None
-    from agent.evaluation.rates import interval_of_mean
-
     people = np.unique(sample.subjects, return_inverse=True)[1]
     return list(interval_of_mean(wrong(sample.scores).astype(float), people, ROUNDS))
 
