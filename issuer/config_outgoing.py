@@ -14,10 +14,9 @@ from agent.wire.topics import Topic
 from issuer import store
 from issuer.errors import IssuerError
 
-_METADATA = sa.MetaData()
 OUTGOING = sa.Table(
     "outgoing",
-    _METADATA,
+    store.METADATA,
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("topic", sa.String(200), nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
@@ -31,18 +30,12 @@ OUTGOING = sa.Table(
 Publish = Callable[[str, bytes, bool, int], bool]
 
 
-def prepare(engine: Engine) -> None:
-    """Make the table."""
-    _METADATA.create_all(engine)
-
-
 def enter(engine: Engine, topic: Topic, terminals: list[str], payload: bytes, *, expires_at: int | None = None) -> None:
     """Enter `payload` for each of `terminals`; on a retained topic it takes the place of what waits there.
 
     Raises:
         IssuerError: one of them is not enrolled.
     """
-    prepare(engine)
     with engine.begin() as connection:
         enrolled = set(connection.scalars(sa.select(store.TERMINALS.c.terminal)))
         unknown = sorted(set(terminals) - enrolled)

@@ -25,10 +25,9 @@ from issuer.policy import Policy
 
 CONFLICT = "event.conflict"
 
-_METADATA = sa.MetaData()
 EVENTS = sa.Table(
     "events",
-    _METADATA,
+    store.METADATA,
     sa.Column("terminal", sa.String(64), primary_key=True),
     sa.Column("event_id", sa.LargeBinary, primary_key=True),
     sa.Column("kind", sa.String(64), nullable=False, index=True),
@@ -45,16 +44,11 @@ EVENTS = sa.Table(
 #: Events that were forgotten (`issuer.retention`): enough to know them when they come again.
 SEEN = sa.Table(
     "seen_events",
-    _METADATA,
+    store.METADATA,
     sa.Column("terminal", sa.String(64), primary_key=True),
     sa.Column("event_id", sa.LargeBinary, primary_key=True),
     sa.Column("digest", sa.LargeBinary, nullable=False),
 )
-
-
-def prepare(engine: Engine) -> None:
-    """Make the tables."""
-    _METADATA.create_all(engine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +69,6 @@ class EventStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        prepare(engine)
 
     def add(self, batch: EventBatch, now: int) -> tuple[list[bytes], list[bytes]]:
         """Store what is new of `batch`, durably; the identifiers that are stored now, and those in conflict."""

@@ -16,7 +16,6 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.wire.configuration import REPORT
-from issuer import events
 from issuer.events import EVENTS, SEEN
 from issuer.policy import Retention
 from issuer.store import CODES, DECISIONS, TERMINALS
@@ -96,7 +95,6 @@ class Holding:
 
 def survey(engine: Engine, retention: Retention, now: float) -> list[Holding]:
     """What is held, and how much of it is due to be forgotten."""
-    events.prepare(engine)
     return [_holding(engine, rule, getattr(retention, rule.name), now) for rule in _RULES]
 
 
@@ -107,7 +105,6 @@ def sweep(
 
     Several workers may do it at once.
     """
-    events.prepare(engine)
     done = {rule.name: _forget(engine, rule, getattr(retention, rule.name), now, goes_on) for rule in _RULES}
     with engine.begin() as connection:
         # Whatever a revoked terminal sends is refused before its events are looked at.
@@ -138,7 +135,6 @@ def keep_sweeping(engine: Engine, retention: Retention, stopping: threading.Even
 
 def is_far_ahead(engine: Engine, now: float) -> bool:
     """Whether the clock may have jumped. Terminals that contradict it send no requests, so no decision follows it."""
-    events.prepare(engine)
     with engine.connect() as connection:
         decided = connection.scalar(sa.select(sa.func.max(DECISIONS.c.decided_at)))
         newest = decided or connection.scalar(sa.select(sa.func.max(EVENTS.c.received_at)))

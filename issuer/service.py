@@ -124,7 +124,6 @@ class Issuer:
 
     def _carry(self, client: paho.Client, engine: Engine) -> None:
         """Publish what others have signed and the command line has entered."""
-        config_outgoing.prepare(engine)
 
         def publish(topic: str, payload: bytes, retain: bool, expiry: int) -> bool:
             info = client.publish(topic, payload, qos=1, retain=retain, properties=_properties(expiry))

@@ -17,11 +17,14 @@ from sqlalchemy.exc import IntegrityError
 
 from issuer.errors import IssuerError
 
-_METADATA = sa.MetaData()
+#: Every table of the issuer: those below, and those of `issuer.events` and `issuer.config_outgoing`.
+METADATA = sa.MetaData()
+#: The lock of PostgreSQL under which tables are made: any number that no other program of the database uses.
+_MAKING = 7_206_933_482
 
 TERMINALS = sa.Table(
     "terminals",
-    _METADATA,
+    METADATA,
     sa.Column("terminal", sa.String(64), primary_key=True),
     sa.Column("ueid", sa.LargeBinary, nullable=False),
     sa.Column("enrolled_at", sa.BigInteger, nullable=False),
@@ -29,7 +32,7 @@ TERMINALS = sa.Table(
 )
 KEYS = sa.Table(
     "device_keys",
-    _METADATA,
+    METADATA,
     sa.Column("thumbprint", sa.String(64), primary_key=True),
     sa.Column("terminal", sa.String(64), sa.ForeignKey("terminals.terminal"), nullable=False),
     sa.Column("counter", sa.BigInteger, nullable=False),
@@ -37,7 +40,7 @@ KEYS = sa.Table(
 )
 EPOCHS = sa.Table(
     "epochs",
-    _METADATA,
+    METADATA,
     sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("epoch_id", sa.LargeBinary, nullable=False),
     sa.Column("signed", sa.LargeBinary, nullable=False),
@@ -45,7 +48,7 @@ EPOCHS = sa.Table(
 #: `token` is the signed token (nothing personal), `holder` what the policy keeps of the person.
 DECISIONS = sa.Table(
     "decisions",
-    _METADATA,
+    METADATA,
     sa.Column("decision_id", sa.String(32), primary_key=True),
     sa.Column("decided_at", sa.BigInteger, nullable=False, index=True),
     sa.Column("terminal", sa.String(64), nullable=False),
@@ -61,7 +64,7 @@ DECISIONS = sa.Table(
 #: One-time codes of enrolment, by the digest of their secret.
 CODES = sa.Table(
     "codes",
-    _METADATA,
+    METADATA,
     sa.Column("digest", sa.String(64), primary_key=True),
     sa.Column("terminal", sa.String(64), nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False),
@@ -69,7 +72,7 @@ CODES = sa.Table(
 )
 REFUSALS = sa.Table(
     "refusals",
-    _METADATA,
+    METADATA,
     sa.Column("reason", sa.String(64), primary_key=True),
     sa.Column("count", sa.BigInteger, nullable=False),
 )
@@ -99,7 +102,7 @@ def sqlite_url(path: Path) -> str:
 
 @contextmanager
 def opened(url: str) -> Iterator[Engine]:
-    """The database at `url`, with its tables.
+    """The database at `url`, with the tables of all modules that are imported.
 
     Raises:
         IssuerError: it cannot be opened.
@@ -108,12 +111,24 @@ def opened(url: str) -> Iterator[Engine]:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _durable)
     try:
-        _METADATA.create_all(engine)
+        _make_tables(engine)
         yield engine
     except sa.exc.OperationalError as error:
         raise IssuerError(f"the database cannot be used: {error.orig}") from error
     finally:
         engine.dispose()
+
+
+def _make_tables(engine: Engine) -> None:
+    """Make what is missing, one process at a time: several may start at once on a new database."""
+    if METADATA.tables.keys() <= set(sa.inspect(engine).get_table_names()):
+        return
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        elif engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
+        METADATA.create_all(connection)
 
 
 def add_terminal(engine: Engine, terminal: str, ueid: bytes) -> None:
@@ -268,9 +283,9 @@ def _increment(connection: Connection, reason: str) -> bool:
 
 
 def _durable(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA busy_timeout = 5000")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA busy_timeout = 5000")
     connection.execute("PRAGMA foreign_keys = ON")
     # What is forgotten is overwritten, not only unlinked.
     connection.execute("PRAGMA secure_delete = ON")

@@ -20,7 +20,7 @@ from agent.wire import claims, envelope, epochs
 from agent.wire.configuration import REPORT
 from agent.wire.events import Event, EventBatch
 from agent.wire.refusals import Refusal
-from issuer import enrolment, events, pki, policy, retention, store, verifier
+from issuer import enrolment, pki, policy, retention, store, verifier
 from issuer.epoch_source import EpochSource
 from issuer.events import EVENTS, SEEN, EventStore
 from issuer.layout import Layout
@@ -91,7 +91,6 @@ def office(url: str, tmp_path: Path) -> Iterator[Office]:
     place = url or store.sqlite_url(layout.database)
     name = f"lobby-{secrets.token_hex(4)}"
     with store.opened(place) as engine:
-        events.prepare(engine)
         _empty(engine)
         who = identity.load(pki.enroll(layout, name, database=place))
         yield Office(layout, place, engine, who)
@@ -110,6 +109,28 @@ def batch(office: Office, *payloads: bytes, kind: str = "audit.record", first: i
         for n, payload in enumerate(payloads)
     )
     return EventBatch(audience="test-issuer", terminal=office.who.terminal, events=tuple(made))
+
+
+def test_workers_that_start_at_once_on_a_new_database_all_start(url: str, tmp_path: Path) -> None:
+    place = url or store.sqlite_url(tmp_path / "new.db")
+    with store.opened(place) as engine:
+        store.METADATA.drop_all(engine)
+    together, failures = threading.Barrier(6), []
+
+    def start() -> None:
+        together.wait()
+        try:
+            with store.opened(place):
+                pass
+        except Exception as error:  # noqa: BLE001 - told in the test's own thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert failures == []
 
 
 def test_a_decision_forgets_the_holder_first_and_goes_later(office: Office) -> None:

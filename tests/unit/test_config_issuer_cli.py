@@ -53,7 +53,6 @@ def carried(folder: Path) -> list[tuple[str, bytes, bool, int]]:
         return True
 
     with store.opened(store.sqlite_url(Layout(folder).database)) as engine:
-        config_outgoing.prepare(engine)
         config_outgoing.publish_waiting(engine, publish)
     return sent
 
