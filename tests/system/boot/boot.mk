@@ -22,7 +22,8 @@ test-arm64: build/.test build/.system-package build/.system-arm64 ## boot the ar
 	@mkdir -p build/arm64
 	@DEB_COMPRESSION="-Zgzip -z1" packaging/build-deb arm64 build/arm64
 	@$(AS_ROOT) env RELEASES="$(ARM64_RELEASES)" BOARD=arm64 tests/system/boot/make-roots build/arm64
-	@$(AS_ROOT) env RELEASES="$(ARM64_RELEASES)" SLOWNESS=$(SLOWNESS) BOOT_ROOTS=$(CURDIR)/build/arm64 unshare --net --mount -- $(BIN)/python -m pytest tests/system/boot/test_arm64.py $(ARGS)
+	@$(AS_ROOT) env RELEASES="$(ARM64_RELEASES)" SLOWNESS=$(SLOWNESS) BOOT_ROOTS=$(CURDIR)/build/arm64 \
+		unshare --net --mount --pid --fork --kill-child --mount-proc -- $(BIN)/python -m pytest tests/system/boot/test_arm64.py $(ARGS)
 
 test-v4l2: build/.test build/.system-package | build/boot ## a V4L2 camera on Debian's kernel in an emulated machine (slow)
 	@requirements/install-system-packages requirements/apt-v4l2.txt
