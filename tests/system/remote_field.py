@@ -15,6 +15,10 @@ from agent.demo.processes import Program, output, running
 from agent.demo.stage import Stage
 from firmware_bridge.simulator.pki import IssuingState
 from firmware_bridge.simulator.stack import CardStack
+from issuer import store
+from issuer.config_cli import last_reports
+from issuer.events import EventStore
+from issuer.layout import Layout
 from tests.system.places import PORTRAIT
 
 ISSUER, RENZHENG = stage.tool("renzheng-issuer"), stage.tool("renzheng")
@@ -39,14 +43,13 @@ class Field:
 
     async def told(self, number: int, seconds: float = 60.0, *, subject: str = "configuration") -> dict[str, Any]:
         """What the terminal last said of its configuration (or bundles), once it has spoken of `number`."""
-        async with asyncio.timeout(seconds):
-            while True:
-                status = json.loads(await output([ISSUER, "config", "status", str(self.built.issuer_folder), "--json"]))
-                for one in status:
-                    mine = (one["number"], one["subject"]) == (number, subject)
-                    if mine and one["state"] in {"committed", "rolled_back", "refused"}:
-                        return dict(one)
-                await asyncio.sleep(0.3)
+        with store.opened(store.sqlite_url(Layout(self.built.issuer_folder).database)) as engine:
+            async with asyncio.timeout(seconds):
+                # The command is asked once it has something to say: starting it takes a second of a core.
+                while not _settled(last_reports(EventStore(engine)), number, subject):  # noqa: ASYNC110  # another's rows
+                    await asyncio.sleep(0.3)
+        status = json.loads(await output([ISSUER, "config", "status", str(self.built.issuer_folder), "--json"]))
+        return dict(_settled(status, number, subject)[0])
 
     async def in_force(self) -> dict[str, Any]:
         shown = await output([RENZHENG, "config", "show", "--settings", str(self.settings), "--json"])
@@ -59,6 +62,11 @@ class Field:
         order = [ISSUER, "command", "send", folder, stage.TERMINAL, name, "--key", key, "--output", str(result)]
         await output([*order, "--wait", "45"])
         return result.read_text()
+
+
+def _settled(status: list[dict[str, Any]], number: int, subject: str) -> list[dict[str, Any]]:
+    mine = [one for one in status if (one["number"], one["subject"]) == (number, subject)]
+    return [one for one in mine if one["state"] in {"committed", "rolled_back", "refused"}]
 
 
 @asynccontextmanager
