@@ -12,12 +12,12 @@ from agent.biometrics.liveness.advice import Advice
 from agent.biometrics.liveness.challenge import Challenge
 from agent.biometrics.liveness.fuse import fuse_parts
 from agent.biometrics.liveness.light import LightShow
-from agent.biometrics.liveness.parallax import LEAD, Parallax, PointTrack, TurnShape, grey_of
+from agent.biometrics.liveness.parallax import LEAD, Parallax, PointTrack, TurnShape, grey_of, sufficient
 from agent.biometrics.liveness.policy import LivenessPolicy
 from agent.biometrics.liveness.same_person import SamePerson
 from agent.biometrics.liveness.stream import StreamWatch
 from agent.biometrics.liveness.track import FaceTrack
-from agent.biometrics.liveness.turns import DEEP_SHARE, DIRECTIONS, Look, Phase, TurnGate
+from agent.biometrics.liveness.turns import DIRECTIONS, Look, Phase, TurnGate
 from agent.biometrics.liveness.two_cameras import DEPTH, pair_part
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.probe import probe_of
@@ -180,8 +180,8 @@ class FaceSession:
         track = self._track.follow(face.box, frame.timestamp)
         look = Look(frame.timestamp, face.pose.yaw, face.pose.pitch, track, clear=clear)
         grey = self._follow_points(frame, look)
-        if self._shapes and self._shapes[-1][1].lead >= LEAD:
-            look = replace(look, deep=True)
+        if self._shapes:
+            look = replace(look, suffices=sufficient(self._gate.guidance, self._shapes[-1][1].lead))
         before, done = self._gate.phase, len(self._gate.done)
         self._gate.see(look)
         if before is Phase.AHEAD and self._gate.phase is Phase.ASK:
@@ -205,7 +205,7 @@ class FaceSession:
         self._points.follow(grey)
         turn = gate.guidance
         share = gate.angle(turn, look)
-        if gate.phase is Phase.ASK and max(share, gate.lasting(turn, look)) >= DEEP_SHARE[turn]:
+        if gate.phase is Phase.ASK and max(share, gate.lasting(turn, look)) >= sufficient(turn, LEAD):
             self._shapes.append((abs(share - 1.0), self._points.shape(DIRECTIONS[turn])))
         return grey
 

@@ -15,6 +15,7 @@ import numpy as np
 from rich.progress import track
 
 from agent.biometrics.liveness.challenge import TURNS, Challenge, draw
+from agent.biometrics.liveness.parallax import LEAD, sufficient
 from agent.biometrics.liveness.policy import POLICIES, LivenessPolicy
 from agent.biometrics.liveness.turns import Look, TurnGate
 from agent.biometrics.simulator.attempt import seeded
@@ -39,7 +40,7 @@ def see(gate: TurnGate, now: float, yaw: float, pitch: float) -> None:
     """Show the gate a head, deep where tracked points would show it."""
     look = Look(now, yaw, pitch, 0)
     deep = gate.guidance in TURNS and gate.angle(gate.guidance, look) >= DEEP
-    gate.see(replace(look, deep=deep))
+    gate.see(replace(look, suffices=sufficient(gate.guidance, LEAD)) if deep else look)
 
 
 def follow(policy: LivenessPolicy, challenge: Challenge, mover: Mover) -> tuple[Outcome, Trace]:

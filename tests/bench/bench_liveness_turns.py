@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from agent.biometrics.liveness.parallax import LEAD, PointTrack, grey_of
+from agent.biometrics.liveness.parallax import PointTrack, grey_of, sufficient
 from agent.biometrics.liveness.policy import POLICIES
-from agent.biometrics.liveness.turns import DEEP_SHARE, DIRECTIONS
+from agent.biometrics.liveness.turns import DIRECTIONS
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.simulator import portraits, solids
 from agent.biometrics.simulator.attacks import sheet
@@ -95,7 +95,7 @@ def main(source: Path | None, every: int, out: Path | None) -> None:
     """Print how often one turn counts."""
     pipeline = FacePipeline()
     rows: dict[str, list[tuple[float, float] | None]] = {}
-    asked: dict[str, float] = {}
+    asked: dict[str, Guidance] = {}
     for seed, portrait in enumerate(track(cast(source, pipeline, every), "persons")):
         person, studio = Person.of(portrait, seed), Studio(seed=seed)
         side = LEFT if seed % 2 else RIGHT
@@ -113,14 +113,14 @@ def main(source: Path | None, every: int, out: Path | None) -> None:
         }
         for name, (scene, turn) in scenes.items():
             rows.setdefault(name, []).append(read(pipeline, scene, turn))
-            asked[name] = DEEP_SHARE[turn]
+            asked[name] = turn
     table = Table(
         "turn", "n", "mesh: share, median", "lead: least, 5 %, median, 95 %, most", "counts", "by the mesh alone"
     )
     for name, readings in rows.items():
         seen = np.array([reading for reading in readings if reading is not None])
         share, lead = seen.T
-        counts = (share >= 1.0) | ((share >= asked[name]) & (lead >= LEAD))
+        counts = share >= np.array([sufficient(asked[name], each) for each in lead])
         table.add_row(
             name,
             str(len(readings)),

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.biometrics.liveness.challenge import Challenge, Step, draw
+from agent.biometrics.liveness.parallax import sufficient
 from agent.biometrics.liveness.policy import POLICIES, LivenessPolicy
 from agent.biometrics.liveness.turns import DIRECTIONS, OPPOSITE, Look, Phase, TurnGate
 from agent.biometrics.simulator.attempt import seeded
@@ -201,6 +202,26 @@ def test_pitch_counts_from_where_this_person_looks_ahead() -> None:
     person.hold(0.8, pitch=7.0)
     person.hold(0.4, pitch=-14.0)
     assert person.gate.phase is Phase.PASSED
+
+
+@pytest.mark.parametrize(
+    ("lead", "yaw", "passes"),
+    [(0.12, 14.0, True), (0.12, 11.0, False), (0.08, 22.0, True), (0.08, 19.0, False), (0.05, 24.0, False)],
+)
+def test_where_points_show_depth_the_mesh_only_has_to_agree(lead: float, yaw: float, passes: bool) -> None:
+    person = at(LEFT)
+    person.until(Phase.ASK)
+    enough = sufficient(LEFT, lead)
+    for number in range(15):
+        # One frame in four is misread.
+        shown = 4.0 if number % 4 == 3 else yaw
+        person.now += 1 / RATE
+        person.gate.see(Look(person.now, shown, 0.0, 0, suffices=enough))
+    assert (person.gate.phase is not Phase.ASK) is passes
+
+
+def test_a_lead_that_is_not_known_changes_nothing() -> None:
+    assert sufficient(UP, float("nan")) == 1.0
 
 
 def test_one_turn_more_is_asked_when_something_looked_odd_at_any_time_and_once() -> None:

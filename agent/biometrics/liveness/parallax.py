@@ -6,18 +6,28 @@ nose of a head stands some 25 mm before that plane and runs ahead. No network ta
 before the turn, so nothing can invent a depth that is not there.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.biometrics.types import Face, Frame, Image, LivenessPart, LivenessVerdict, PixelFormat
+from agent.biometrics.types import Face, Frame, Guidance, Image, LivenessPart, LivenessVerdict, PixelFormat
 
 Floats = NDArray[np.float32]
 
 #: Lead of the nose, in distances between the eyes, from which on a turn shows depth: docs/liveness.md has the rates.
 LEAD = 0.10
+#: A lead that paper bent by less than 140° never reached: with it a little less than the whole angle suffices.
+NEARLY = 0.075
+_NEARLY_SHARE = 0.85
+#: The share that suffices with the full lead, the mesh only has to agree then: just beyond what still counts as looking
+#: ahead (`turns.FRONTAL_YAW`, `turns.FRONTAL_PITCH`).
+_DEEP_SHARE: Mapping[Guidance, float] = MappingProxyType(
+    {Guidance.TURN_LEFT: 0.5, Guidance.TURN_RIGHT: 0.5, Guidance.LOOK_UP: 0.6, Guidance.LOOK_DOWN: 0.6}
+)
 #: Share of the face's own motion that its surroundings may make: more, and it is carried about with the face.
 CARRIED = 0.6
 #: Motion of the face, in distances between the eyes, below which its surroundings say nothing.
@@ -35,6 +45,13 @@ def grey_of(frame: Frame) -> Image:
         return frame.pixels[: frame.pixels.shape[0] * 2 // 3]
     code = cv2.COLOR_RGB2GRAY if frame.format is PixelFormat.RGB else cv2.COLOR_BGR2GRAY
     return np.asarray(cv2.cvtColor(frame.pixels, code), np.uint8)
+
+
+def sufficient(turn: Guidance, lead: float) -> float:
+    """The share of the asked angle that suffices for `turn` where the nose runs ahead by `lead` (NaN: not known)."""
+    if lead >= LEAD:
+        return _DEEP_SHARE[turn]
+    return _NEARLY_SHARE if lead >= NEARLY else 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,8 @@ FRONTAL_YAW, FRONTAL_PITCH = 12.0, 11.0
 NEUTRAL_PITCH = 28.0
 #: A turn goes on while it stays above this share of its angle, and counts as wrong only if the asked one is below.
 _KEEP, _CLEARLY_NOT = 0.6, 0.6
-#: The share that suffices where tracked points show that the head has turned: the mesh then only has to agree.
-#: Just beyond what still counts as looking ahead (`FRONTAL_YAW`, `FRONTAL_PITCH`).
-DEEP_SHARE: Mapping[Guidance, float] = MappingProxyType(
-    {Guidance.TURN_LEFT: 0.5, Guidance.TURN_RIGHT: 0.5, Guidance.LOOK_UP: 0.6, Guidance.LOOK_DOWN: 0.6}
-)
-#: Such a turn goes on above this share.
-_KEEP_DEEP = 0.4
+#: A turn for which less than the whole angle suffices goes on above this share of what does.
+_KEEP_OF_LESS = 0.8
 #: Where each turn moves a face in the picture: right, down.
 DIRECTIONS: Mapping[Guidance, tuple[float, float]] = MappingProxyType(
     {
@@ -59,8 +54,8 @@ class Look:
     yaw: float
     pitch: float
     track: int
-    #: Whether tracked points show the depth of the turn that is asked for.
-    deep: bool = False
+    #: The share of the angle that suffices, in the median of three looks: less than 1 where tracked points show depth.
+    suffices: float = 1.0
     #: Whether the picture is good enough to ask for something.
     clear: bool = True
 
@@ -233,7 +228,7 @@ class TurnGate:
     def _ask(self, look: Look) -> None:
         turn = self._steps[len(self.done)].turn
         share = self.angle(turn, look)
-        shown = share >= 1.0 or (look.deep and self.lasting(turn, look) >= DEEP_SHARE[turn])
+        shown = share >= 1.0 or (look.suffices < 1.0 and self.lasting(turn, look) >= look.suffices)
         self._run = self._run + 1 if shown else 0
         self._peak = max(self._peak, share)
         other = self._sustained_other(look, turn)
@@ -248,7 +243,8 @@ class TurnGate:
         step = self._steps[len(self.done)]
         share = self.angle(step.turn, look)
         self._peak = max(self._peak, share)
-        if share < _KEEP and not (look.deep and self.lasting(step.turn, look) >= _KEEP_DEEP):
+        less = _KEEP_OF_LESS * look.suffices
+        if share < _KEEP and not (less < _KEEP and self.lasting(step.turn, look) >= less):
             # Back too early: the turn is still asked for, within the same time.
             self._run = 0
             self.phase = Phase.ASK
