@@ -8,7 +8,7 @@ test-boot: build/.test build/.system-package | build/boot ## boot the package on
 	@DEB_COMPRESSION="-Zgzip -z1" packaging/build-deb $(shell dpkg --print-architecture) build/boot
 	@$(AS_ROOT) env RELEASES="$(RELEASES)" tests/system/boot/make-roots build/boot
 	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot $(BIN)/python -m pytest tests/system/boot/test_package.py $(ARGS)
-	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot FAULTS_PAGE=docs/faults.md unshare --net --mount -- $(BIN)/python -m pytest tests/system/boot/test_boot_*.py $(ARGS)
+	@$(AS_ROOT) env BOOT_ROOTS=$(CURDIR)/build/boot FAULTS_PAGE=docs/faults.md FAULTS_KEEP="$(ARGS)" unshare --net --mount -- $(BIN)/python -m pytest tests/system/boot/test_boot_*.py $(ARGS)
 
 # The emulated board: roots of another architecture, a gigabyte and a half each, are made once and kept in build/arm64.
 ARM64_RELEASES ?= bookworm

@@ -35,7 +35,10 @@ class Row:
 
 
 class FaultPage:
-    """Collects rows; writes the page where `FAULTS_PAGE` says."""
+    """Collects rows; writes the page where `FAULTS_PAGE` says.
+
+    A whole run writes it anew; a run of some tests (`FAULTS_KEEP`) renews their rows and keeps the others.
+    """
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -46,8 +49,16 @@ class FaultPage:
     def __exit__(self, *_error: object) -> None:
         target = os.environ.get("FAULTS_PAGE")
         if target and self.rows:
-            rows = sorted(self.rows, key=lambda row: (row.fault, row.release))
-            Path(target).write_text(HEAD + "".join(_line(row) for row in rows), "utf-8")
+            kept = _rows(Path(target)) if os.environ.get("FAULTS_KEEP") else {}
+            lines = kept | {(row.fault, row.release): _line(row) for row in self.rows}
+            Path(target).write_text(HEAD + "".join(lines[place] for place in sorted(lines)), "utf-8")
+
+
+def _rows(page: Path) -> dict[tuple[str, str], str]:
+    """The lines of the table on the page, by fault and release."""
+    table = page.read_text("utf-8").partition("| --- |")[2].splitlines(keepends=True)[1:]
+    cells = {line: [cell.strip() for cell in line.split("|")] for line in table}
+    return {(found[1], found[2]): line for line, found in cells.items()}
 
 
 def _line(row: Row) -> str:

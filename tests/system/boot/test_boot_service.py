@@ -16,10 +16,10 @@ from tests.system.boot.faults import FaultPage, Trial
 from tests.system.boot.machine import Machine, until
 from tests.system.boot.site import Site, outcomes
 
-ROOT = Path(__file__).parents[3]
+HERE = Path(__file__).parent
 #: Exposure that `systemd-analyze security` may find, times ten.
 EXPOSURE = 15
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+DAY = 86400
 
 
 def up(machine: Machine, site: Site, *boot: str, camera: str = "", extra: str = "") -> float:
@@ -194,19 +194,35 @@ def test_a_full_disk_costs_a_person_a_clear_failure_and_nothing_else(
     audit_holds(terminal)
 
 
+class WallClock:
+    """The service's own wall clock, to be set while it runs; inside/jump.c says why not the machine's."""
+
+    def __init__(self, machine: Machine, offset: int = 0) -> None:
+        self._offset = machine.root / "etc/renzheng/offset"
+        self.set(offset)
+        library = machine.root / "etc/renzheng/jump.so"
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", library, HERE / "inside/jump.c"], check=True)
+        drop_in = machine.root / "etc/systemd/system/renzheng.service.d/clock.conf"
+        drop_in.parent.mkdir(parents=True)
+        drop_in.write_text(
+            "[Service]\nEnvironment=LD_PRELOAD=/etc/renzheng/jump.so WALL_CLOCK_OFFSET=/etc/renzheng/offset\n"
+        )
+        machine.shell("systemctl daemon-reload")
+
+    def set(self, offset: int) -> None:
+        """Be so many seconds off."""
+        self._offset.write_text(f"{offset}\n")
+
+
 def test_a_clock_that_is_wrong_at_boot(terminal: Machine, site: Site, page: FaultPage, release: str) -> None:
     """A board without a battery wakes in the past: nobody is verified until the clock is right, and it says why."""
     terminal.boot()
-    drop_in = terminal.root / "etc/systemd/system/renzheng.service.d/clock.conf"
-    drop_in.parent.mkdir(parents=True)
-    drop_in.write_text(f"[Service]\nEnvironment=LD_PRELOAD={FAKETIME} FAKETIME=-1d FAKETIME_DONT_FAKE_MONOTONIC=1\n")
-    terminal.shell("systemctl daemon-reload")
+    clock = WallClock(terminal, -DAY)
 
     def right() -> None:
         until(lambda: terminal.show("ActiveState") == "active", 30)
         assert site.verify(terminal) == {"result": "failed", "code": "broker.certificate_time"}
-        drop_in.unlink()
-        terminal.shell("systemctl daemon-reload && systemctl restart renzheng")
+        clock.set(0)
 
     Trial(terminal, page, release).run(
         "clock a day behind at boot, then right",
@@ -217,22 +233,13 @@ def test_a_clock_that_is_wrong_at_boot(terminal: Machine, site: Site, page: Faul
     site.verified(terminal)
 
 
-@pytest.mark.parametrize("jump", ["+10y", "-10y"])
+@pytest.mark.parametrize("years", [10, -10])
 def test_a_clock_that_jumps_while_it_serves(
-    terminal: Machine, site: Site, page: FaultPage, release: str, jump: str
+    terminal: Machine, site: Site, page: FaultPage, release: str, years: int
 ) -> None:
-    """The service's own wall clock jumps (libfaketime: Linux has no namespace for that clock); nothing ends, nobody
-    is verified by a clock that the issuer contradicts, and all goes on when it is right again."""
+    """Nothing ends, nobody is verified by a clock that the issuer contradicts, and all goes on when it is right."""
     terminal.boot()
-    steered = terminal.root / "etc/renzheng/offset"
-    steered.write_text("+0\n")
-    drop_in = terminal.root / "etc/systemd/system/renzheng.service.d/clock.conf"
-    drop_in.parent.mkdir(parents=True)
-    drop_in.write_text(
-        f"[Service]\nEnvironment=LD_PRELOAD={FAKETIME} FAKETIME_TIMESTAMP_FILE=/etc/renzheng/offset "
-        "FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1\n"
-    )
-    terminal.shell("systemctl daemon-reload")
+    clock = WallClock(terminal)
     site.provision(terminal)
     trial = Trial(terminal, page, release)
     until(trial.serving, 30)
@@ -241,11 +248,11 @@ def test_a_clock_that_jumps_while_it_serves(
 
     def right() -> None:
         assert site.verify(terminal)["code"] in {"clock.contradicted", "broker.certificate_time"}
-        steered.write_text("+0\n")
+        clock.set(0)
 
     trial.run(
-        f"clock jumps {jump.replace('y', ' years')} while it serves, then right",
-        do=lambda: steered.write_text(f"{jump}\n"),
+        f"clock jumps {years:+d} years while it serves, then right",
+        do=lambda: clock.set(years * 365 * DAY),
         told="clock is down: clock.contradicted",
         undo=right,
         well=lambda: trial.serving() and "clock down" not in terminal.show("StatusText"),
@@ -253,8 +260,7 @@ def test_a_clock_that_jumps_while_it_serves(
         within=(30, 90),
     )
     site.verified(terminal)
-    assert terminal.show("MainPID") == process
-    assert terminal.show("NRestarts") == "0"
+    assert terminal.show("MainPID") == process, terminal.journal()[-2000:]
     assert audit_holds(terminal) == len(outcomes(terminal))
     told_once(site, terminal)
 

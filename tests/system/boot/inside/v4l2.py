@@ -23,7 +23,7 @@ def refused(width: int, height: int) -> str:
     return ""
 
 
-found = {"devices": v4l2_devices()[:1], "refused": refused(352, 246)}
+found: dict[str, object] = {"devices": v4l2_devices()[:1], "refused": refused(352, 246)}
 source = WatchedSource(V4l2Source("/dev/video0"))
 frames = [source.read(3.0) for _ in range(FRAMES)]
 found["shape"] = list(frames[-1].pixels.shape)
