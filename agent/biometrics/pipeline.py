@@ -22,9 +22,9 @@ from agent.biometrics.search import find_far, looks
 from agent.biometrics.site import SiteManifest
 from agent.biometrics.types import Comparison, Face, Frame, FrameAnalysis, Guidance, Image, Template
 
-#: Both landmark networks see no face below these: the detector was wrong. Full profiles reach 0.13 on one of them.
-NO_MESH = 0.5
-NO_POINTS = 0.1
+#: A face, as one of the landmark networks scores it. On full profiles the mesh sees none, and the points reach 0.13: at
+#: the detector's first look that will do.
+SURE, DOUBTFUL = 0.5, 0.1
 #: So many faces are looked at before the detector is taken to be wrong about all of them.
 CANDIDATES = 3
 #: Who is meant, as the offset from the middle at which a face counts half: before a camera the nearest, wherever they
@@ -67,12 +67,13 @@ class FacePipeline:
     def analyse_picture(self, picture: Picture) -> FrameAnalysis:
         """`analyse` for pixels that are at hand."""
         detections = self._detect(picture) or find_far(self._detect, picture)
-        return self._analysis(picture, detections, NEAREST)
+        return self._analysis(picture, detections, NEAREST, DOUBTFUL)
 
     def analyse_still(self, picture: Picture) -> FrameAnalysis:
         """`analyse_picture` for a picture that comes only once: looks again, nearer and farther, before giving up."""
-        for detections in looks(self._detect, picture):
-            analysis = self._analysis(picture, detections, SUBJECT)
+        for number, detections in enumerate(looks(self._detect, picture)):
+            # Who looks often enough sees faces in clouds.
+            analysis = self._analysis(picture, detections, SUBJECT, SURE if number else DOUBTFUL)
             if analysis.face is not None:
                 return analysis
         return NOBODY
@@ -130,12 +131,14 @@ class FacePipeline:
         """The aligned square that the embedding network sees."""
         return align(picture, _face(analysis).points)
 
-    def _analysis(self, picture: Picture, detections: list[Detection], width: float) -> FrameAnalysis:
+    def _analysis(
+        self, picture: Picture, detections: list[Detection], width: float, points_score: float
+    ) -> FrameAnalysis:
         """The most prominent of these faces that is one, measured."""
         likely = sorted(detections, key=lambda detection: _prominence(detection, picture, width), reverse=True)
         for detection in likely[:CANDIDATES]:
             face = self._face(picture, detection)
-            if face.presence >= NO_MESH or face.points_score >= NO_POINTS:
+            if face.presence >= SURE or face.points_score >= points_score:
                 quality = measure(picture, face, detections)
                 found = problems(quality, self._limits)
                 return FrameAnalysis(face, found[0] if found else None, found, quality, len(detections))

@@ -17,7 +17,9 @@ Finder = Callable[[Picture], list[Detection]]
 #: Borders to try, as shares of the longer side.
 BORDERS = (0.25, 0.6)
 #: Tiles to try, as shares of the longer side.
-TILES = (0.6, 0.35)
+TILES = (0.6, 0.35, 0.2)
+#: Longer sides are shrunk to this before any further look: a face that is then too small was small in its picture, too.
+LONGEST = 2000
 
 
 def find_far(find: Finder, picture: Picture) -> list[Detection]:
@@ -31,10 +33,14 @@ def find_far(find: Finder, picture: Picture) -> list[Detection]:
 def looks(find: Finder, picture: Picture) -> Iterator[list[Detection]]:
     """The faces that each look at the picture finds: whole, with borders, in tiles. Take looks until one will do."""
     yield find(picture)
+    scale = min(1.0, LONGEST / max(picture.width, picture.height))
+    if scale < 1.0:
+        smaller = cv2.resize(picture.pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        picture = Picture(np.asarray(smaller, np.uint8), picture.bgr)
     for share in BORDERS:
-        yield _with_border(find, picture, share)
+        yield [_scaled(face, 1 / scale) for face in _with_border(find, picture, share)]
     for share in TILES:
-        yield _in_tiles(find, picture, share)
+        yield [_scaled(face, 1 / scale) for face in _in_tiles(find, picture, share)]
 
 
 def _with_border(find: Finder, picture: Picture, share: float) -> list[Detection]:
@@ -64,3 +70,7 @@ def _starts(length: int, side: int) -> list[int]:
 def _moved(face: Detection, x: float, y: float) -> Detection:
     shift = np.array([x, y], np.float32)
     return Detection(face.score, face.box + np.tile(shift, 2), face.keypoints + shift)
+
+
+def _scaled(face: Detection, factor: float) -> Detection:
+    return Detection(face.score, face.box * np.float32(factor), face.keypoints * np.float32(factor))

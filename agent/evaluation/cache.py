@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 #: Raised whenever a stage changes what comes out for the same picture and models.
-REVISION = 2
+REVISION = 3
 
 
 def cache_folder() -> Path:
