@@ -1,4 +1,4 @@
-"""The real picamera2 on the real libcamera, in the Debian 13 root, feeds the agent's camera source and its models."""
+"""The real picamera2 on the real libcamera, in the unit's sandbox on Debian 13, feeds camera source and models."""
 
 import json
 import shutil
@@ -25,7 +25,19 @@ CAMERA = """
   location: "CameraLocationFront"
   model: "virtual"
 """
-PATHS = "/opt/renzheng/lib/python3.13:/opt/renzheng/lib/common:/srv/picamera"
+#: The agent's own unit, all of its sandbox included, around the script instead of the agent.
+INSTEAD = """
+[Unit]
+ConditionPathExists=
+[Service]
+Type=oneshot
+Restart=no
+WatchdogSec=0
+ExecStart=
+ExecStart=/usr/bin/python3 /srv/virtual_camera.py
+WorkingDirectory=/srv
+Environment=PYTHONPATH=/opt/renzheng/lib/python3.13:/opt/renzheng/lib/common:/srv/picamera
+"""
 
 
 def letterboxed(path: Path) -> NDArray[np.uint8]:
@@ -55,9 +67,15 @@ def test_picamera2_on_the_virtual_pipeline_delivers_frames_with_faces(
             cv2.imwrite(str(frames / f"{number}.jpg"), letterboxed(PORTRAITS / "holder-live.jpg"))
         shutil.copytree(ROOTS / "picamera", made.root / "srv/picamera")
         shutil.copy(HERE / "inside/virtual_camera.py", made.root / "srv")
-        done = made.run_unbooted("sh", "-c", f"cd /srv && PYTHONPATH={PATHS} timeout 90 python3 virtual_camera.py")
-        shown = [line for line in done.stdout.splitlines() if line.startswith("{")]
-        assert shown, done.stdout[-800:] + done.stderr[-800:]
+        units = made.root / "etc/systemd/system"
+        shutil.copy(made.root / "lib/systemd/system/renzheng.service", units / "camera.service")
+        (units / "camera.service.d").mkdir()
+        (units / "camera.service.d/instead.conf").write_text(INSTEAD)
+        made.boot("--private-network")
+        made.shell("systemctl start camera", timeout=120)
+        said = made.shell("journalctl -u camera --no-pager -o cat").stdout
+        shown = [line for line in said.splitlines() if line.startswith("{")]
+        assert shown, said[-1600:]
         seen = json.loads(shown[0])
     assert seen["size"] == [640, 480]
     assert seen["sequence"] == list(range(1, 13))
