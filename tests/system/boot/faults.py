@@ -13,10 +13,10 @@ from tests.system.boot.machine import Machine, until
 HEAD = """# Faults, and what the terminal does about them
 
 Written by `make test-boot`: each fault was done to a booted Debian root with the package installed (systemd-nspawn;
-real systemd, pcscd, polkit, Mosquitto and issuer; simulated card and person), and nobody touched the terminal
-afterwards. *Detected* counts from the fault, *recovered* from the moment its cause was gone, until every part
-serves; *told* is the line in the journal. The tests then hold a verification against its outcome, the audit against
-its chain, and the issuer's count of events against what happened.
+real systemd, pcscd, polkit, Mosquitto and issuer; simulated card and person; clocks are set for the service alone), and
+nobody touched the terminal afterwards. *Detected* counts from the fault, *recovered* from when its cause was gone,
+until every part serves; *told* is the line in the journal. The tests then hold a verification against its outcome, the
+audit against its chain, and the issuer's count of events against what happened.
 
 | fault | release | detected in | recovered in | what was told |
 | --- | --- | --- | --- | --- |
