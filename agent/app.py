@@ -11,7 +11,7 @@ from typing import Any
 from agent import __version__, parts, remote, remote_models, upkeep
 from agent.biometrics.camera.source import FrameSource
 from agent.configuration.schema import CameraSettings, Kiosk, ReaderSettings, Settings, SimulatedSettings
-from agent.health import events
+from agent.health import events, runtime
 from agent.health.echo import answering
 from agent.health.heartbeat import Heartbeat, Heartbeats
 from agent.health.metrics import Metrics, MetricsServer
@@ -132,7 +132,7 @@ async def running(
             notifier,
             wire.outbox,
             state=state,
-            runtime=upkeep.runtime_folder(),
+            runtime=runtime.folder(),
             textfile=settings.health.textfile,
             telemetry=settings.health.telemetry,
             audit_head=lambda: outcomes.head,
@@ -149,7 +149,7 @@ async def running(
         echo = Echo(wire.link, wire.identity, clock=clock)
         wire.link.start()
         stack.push_async_callback(wire.link.stop)
-        await stack.enter_async_context(answering(upkeep.runtime_folder(), lambda: echo.ask(ECHO_TIMEOUT)))
+        await stack.enter_async_context(answering(runtime.folder(), lambda: echo.ask(ECHO_TIMEOUT)))
         await upkeep.open_camera(camera, states)
         restarts = _restarts(settings, readers, camera, wire.link)
         watchdog = Watchdog(heartbeats, notifier, restarts, restarted=metrics.restarted)

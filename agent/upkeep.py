@@ -6,7 +6,6 @@ Each loop here beats after it has seen its part make progress, or seen that it i
 import asyncio
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -43,12 +42,6 @@ ISSUER_GRACE = 5.0
 REPORT = 5.0
 
 Beat = Callable[[], None]
-
-
-def runtime_folder() -> Path | None:
-    """systemd's runtime directory of the service; None when something else started us."""
-    folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    return Path(folder) if folder else None
 
 
 async def open_camera(camera: Camera, states: PartStates) -> None:
@@ -156,12 +149,12 @@ class Reporter:
         outbox: Outbox,
         *,
         state: Path,
-        runtime: Path | None,
+        runtime: Path,
         textfile: Path | None,
         telemetry: float,
         audit_head: Callable[[], str],
     ) -> None:
-        """`runtime` is a folder on a tmpfs for the health file; None writes none."""
+        """`runtime` is a folder on a tmpfs for the health file."""
         self._states, self._heartbeats = states, heartbeats
         self._metrics, self._notifier, self._outbox = metrics, notifier, outbox
         self._state, self._runtime, self._textfile = state, runtime, textfile
@@ -196,8 +189,7 @@ class Reporter:
             if (summary := self._states.summary()) != self._said:
                 self._said = summary
                 self._notifier.status(summary)
-            if self._runtime is not None:
-                self._states.write(self._runtime)
+            self._states.write(self._runtime)
         except OSError as error:
             log.warning("the state of health was not written: %s", error.strerror)
 

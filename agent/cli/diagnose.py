@@ -8,8 +8,9 @@ from rich.console import Console
 
 from agent.cli.run import settings_option
 from agent.health.check import document, run
-from agent.health.checks import RUNTIME, checks
+from agent.health.checks import checks
 from agent.health.diagnosis import bundle
+from agent.health.runtime import SERVICE
 
 
 @click.command()
@@ -25,7 +26,7 @@ def diagnose(path: Path, output: Path | None) -> None:
     name = f"renzheng-diagnosis-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz"
     target = output or Path(name)
     with Console(stderr=True).status("testing and collecting ..."):
-        content = bundle(path, document(run(checks(path))), runtime=RUNTIME)
+        content = bundle(path, document(run(checks(path))), runtime=SERVICE)
     try:
         target.write_bytes(content)
         target.chmod(0o600)

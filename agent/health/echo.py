@@ -19,11 +19,8 @@ _LINE_LIMIT = 4096
 
 
 @contextlib.asynccontextmanager
-async def answering(folder: Path | None, ask: Callable[[], Awaitable[float]]) -> AsyncIterator[None]:
+async def answering(folder: Path, ask: Callable[[], Awaitable[float]]) -> AsyncIterator[None]:
     """While the context is open, whoever connects to the socket in `folder` gets the result of one `ask`."""
-    if folder is None:
-        yield
-        return
 
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

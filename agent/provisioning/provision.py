@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes
 from agent.configuration.load import load
 from agent.configuration.schema import Settings
 from agent.failures import RenzhengError
-from agent.health import check
-from agent.health.checks import RUNTIME, checks
+from agent.health import check, runtime
+from agent.health.checks import checks
 from agent.provisioning import keys, service
 from agent.provisioning import settings as settings_files
 from agent.provisioning.account import Account, acting_as, make_folder, service_account
@@ -231,7 +231,7 @@ def _serve(settings: Settings, tell: Tell, *, changed: bool) -> bool:
     else:
         tell("network", f"the service may speak with {', '.join(allowed) or 'loopback'} and with nobody else")
     service.begin(changed=changed)
-    heard = service.wait_for_issuer(RUNTIME)
+    heard = service.wait_for_issuer(runtime.SERVICE)
     hears = "hears the issuer" if heard else "does not hear the issuer yet"
     tell("service", f"runs, starts at every boot, and {hears}", warn=not heard)
     return True

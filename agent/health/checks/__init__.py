@@ -9,14 +9,12 @@ from pathlib import Path
 from agent.configuration.load import load
 from agent.configuration.schema import Settings
 from agent.failures import RenzhengError
+from agent.health import runtime as running
 from agent.health.check import Check, Finding, of_error, passed
 from agent.health.checks import credentials, devices, models, network, station
 
-#: Where the running agent says how its parts are (`agent.health.state`).
-RUNTIME = Path("/run/renzheng")
 
-
-def checks(path: Path, *, runtime: Path = RUNTIME) -> list[Check]:
+def checks(path: Path, *, runtime: Path = running.SERVICE) -> list[Check]:
     """Every check that applies to the terminal whose settings are at `path`."""
     try:
         settings = load(path)
@@ -26,7 +24,7 @@ def checks(path: Path, *, runtime: Path = RUNTIME) -> list[Check]:
     return checks_of(settings, path, runtime=runtime)
 
 
-def checks_of(settings: Settings, path: Path | None, *, runtime: Path = RUNTIME) -> list[Check]:
+def checks_of(settings: Settings, path: Path | None, *, runtime: Path) -> list[Check]:
     """Every check for `settings`, as read from `path` (None when they came from elsewhere)."""
     return [
         Check("settings", "Settings", lambda: _settings(settings, path)),
