@@ -1,6 +1,7 @@
 """A document reader with its thread: coroutines with deadlines over the blocking protocol of `firmware_bridge`."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from agent.threads import Worker
@@ -24,11 +25,21 @@ class Reader:
         self.name = reader.name
         self.worker = Worker(f"reader {reader.name}")
         self._turn = asyncio.Lock()
+        self._events: deque[ReaderEvent] = deque()
 
     async def wait(self) -> ReaderEvent | None:
         """The next event, or None after a moment without one. While a document is read, nothing else is asked."""
         async with self._turn:
-            return await self.worker.call(WAIT + GRACE, self._reader.wait, WAIT)
+            if not self._events:
+                await self.worker.call(WAIT + GRACE, self._look, self._reader, self._events)
+            return self._events.popleft() if self._events else None
+
+    @staticmethod
+    def _look(reader: DocumentReader, events: deque[ReaderEvent]) -> None:
+        # A look that comes back too late leaves its event for the next: a document lies there, whoever was waiting.
+        event = reader.wait(WAIT)
+        if event is not None:
+            events.append(event)
 
     async def read(self, request: ReadRequest) -> Document:
         """Read the document that lies there; raises BridgeError, or TimeoutError when the bus never comes back."""
@@ -48,6 +59,7 @@ class Reader:
         self.worker.close()
         self._reader, self.worker, self._turn = fresh._reader, fresh.worker, asyncio.Lock()  # noqa: SLF001  # its own kind
         self._about = fresh._about  # noqa: SLF001  # its own kind
+        self._events = deque()
 
     def close(self) -> None:
         """Release the reader; its thread ends."""

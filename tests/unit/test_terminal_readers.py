@@ -5,12 +5,14 @@ import contextlib
 import threading
 from typing import Any, cast
 
+import pytest
+
 from agent.health.state import PartStates
 from agent.terminal import Terminal
 from agent.verification.inputs import Inputs
 from agent.verification.reader import GRACE, WAIT, Reader
 from firmware_bridge.document import Document
-from firmware_bridge.reader import ReaderEvent, ReadRequest
+from firmware_bridge.reader import EventKind, ReaderEvent, ReadRequest
 
 
 class Hanging:
@@ -18,12 +20,13 @@ class Hanging:
 
     name = "passport"
 
-    def __init__(self) -> None:
-        self.free = threading.Event()
+    def __init__(self, late: ReaderEvent | None = None) -> None:
+        self.free, self.late = threading.Event(), late
 
     def wait(self, timeout: float) -> ReaderEvent | None:
         if not self.free.is_set():
             self.free.wait(30)
+            return self.late
         self.free.wait(timeout)
         return None
 
@@ -64,4 +67,21 @@ async def test_a_reader_that_hung_is_up_again_when_it_answers() -> None:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
+        reader.close()
+
+
+async def test_a_document_that_a_late_look_saw_is_not_lost() -> None:
+    laid = ReaderEvent(EventKind.PRESENTED, "passport")
+    driver = Hanging(laid)
+    reader = Reader(driver, needs_key=False)
+    try:
+        with pytest.raises(TimeoutError):
+            await reader.wait()
+        driver.free.set()
+        async with asyncio.timeout(5):
+            while reader.worker.stuck:  # noqa: ASYNC110  # the thread comes back when it does
+                await asyncio.sleep(0.01)
+        assert await reader.wait() == laid
+        assert await reader.wait() is None
+    finally:
         reader.close()
