@@ -15,7 +15,7 @@ from tests.system.boot.emulated import EmulatedBoard, make_disk
 from tests.system.boot.machine import machine, until
 from tests.system.boot.site import PAGE, PORT, Site, outcomes
 
-#: Our seconds in one of the board's. A machine with nothing else to do needs less, a busy one more.
+#: Our seconds in one of the board's. The self-test then has 864 of ours, and needs, as reckoned, some 650 of one core.
 SLOWNESS = int(os.environ.get("SLOWNESS", "96"))
 
 pytestmark = pytest.mark.skipif(
@@ -80,4 +80,5 @@ def test_the_package_boots_verifies_a_person_and_passes_its_self_test(
     for check in report["checks"]:
         say(f"{check['id']:18}{check['status']:6}{check['measured']}")
     say(f"self-test: {report['status']} in {report['seconds']:.1f} s of the board's")
-    assert [check for check in report["checks"] if check["status"] == "fail"] == []
+    failed = [check["id"] for check in report["checks"] if check["status"] == "fail"]
+    assert not failed, "a check without an answer wants more time: a machine with less to do, or a greater SLOWNESS"
