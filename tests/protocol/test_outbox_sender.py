@@ -48,12 +48,12 @@ class Sending:
 
 
 @contextlib.asynccontextmanager
-async def sending(world: Stack, terminal: str, state: Path) -> AsyncIterator[Sending]:
+async def sending(world: Stack, terminal: str, state: Path, *, patience: float = 0.3) -> AsyncIterator[Sending]:
     folder = world.layout.terminal(terminal)
     loaded = identity.load(folder if folder.exists() else world.enroll(terminal))
     link = mqtt_link(loaded, [world.url], online=b"online", offline=b"offline")
     outbox = Outbox(state / "outbox.db", KEY)
-    sender = OutboxSender(outbox, link, loaded, clock=Clock(), patience=0.3)
+    sender = OutboxSender(outbox, link, loaded, clock=Clock(), patience=patience)
     link.start()
     task = asyncio.create_task(sender.run())
     try:
@@ -92,6 +92,18 @@ async def test_without_an_issuer_a_puback_removes_nothing(world: Stack, tmp_path
     finally:
         world.start_issuer() if world.issuer is None else None
     assert [event.payload for event in stored(world, "sender-2")] == [b"kept"]
+
+
+async def test_where_nobody_listens_yet_no_receipt_is_waited_for(world: Stack, tmp_path: Path) -> None:
+    world.stop_issuer()
+    try:
+        async with sending(world, "sender-9", tmp_path, patience=60.0) as terminal:
+            await terminal.outbox.put("audit", b"soon", Priority.AUDIT)
+            await asyncio.sleep(0.3)
+            world.start_issuer()
+            await terminal.until_empty(10)
+    finally:
+        world.start_issuer() if world.issuer is None else None
 
 
 async def test_a_forged_or_foreign_receipt_removes_nothing(world: Stack, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ class OutboxSender:
         self._receipts = Receipts(outbox, identity, clock)
         self._complained = ""
         self._rows = events.MAX_EVENTS
+        self._unheard = backoff.delays()
         link.handle(topics.RECEIPT.of(identity.terminal), self._receipts.take)
 
     async def run(self) -> None:
@@ -73,7 +74,12 @@ class OutboxSender:
         data = await asyncio.to_thread(self._sign, entries)
         # Smaller again until a receipt comes: a bad line carries a short message sooner than a long one.
         self._rows = max(1, len(entries) // 2)
-        await self._link.publish(topics.EVENT.of(self._identity.terminal), data, qos=topics.EVENT.qos, timeout=_PUBLISH)
+        topic = topics.EVENT.of(self._identity.terminal)
+        if not await self._link.publish(topic, data, qos=topics.EVENT.qos, timeout=_PUBLISH):
+            # Nobody listens yet, so no receipt will come: an issuer that starts with the broker is a moment later.
+            await asyncio.sleep(next(self._unheard))
+            return waits
+        self._unheard = backoff.delays()
         try:
             async with asyncio.timeout(next(waits)):
                 await self._receipts.settled.wait()
