@@ -1,8 +1,9 @@
 """What a terminal costs the machine, measured on the service as it runs: `python -m tests.bench.bench_footprint`.
 
 As Greengrass nucleus lite does it: the proportional set size every ten seconds after a warm-up, and the median of it.
-The agent is a process of its own, with its models loaded, a reader, a broker and an issuer, and nobody in front of it.
-The camera shows one still picture at fifteen frames a second, so that rendering a person costs nothing here.
+The agent is a process of its own, with its models loaded, readers, a broker and an issuer. The camera shows one still
+picture at fifteen frames a second, so that rendering a person costs nothing here: first nobody comes, then a passport
+is laid on the reader and the face in the picture is looked at.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Self
@@ -22,12 +25,18 @@ from typing import Self
 from agent.biometrics.simulator.portraits import SHIPPED
 from agent.demo import stage
 from agent.health.notify import Notifier
+from firmware_bridge.simulator.chip import PassportChip
+from firmware_bridge.simulator.person import Person
+from firmware_bridge.simulator.personalise import personalise
 from firmware_bridge.simulator.pki import IssuingState
+from firmware_bridge.simulator.scanner import SimulatedScanner
 from firmware_bridge.simulator.stack import CardStack
 from tests.bench.soak import median, pss_mib
 
 WARM_UP = 20.0
 SAMPLE = 10.0
+#: Seconds before a picture that never changes is told from a person (`camera.frozen`): until then, a look every second.
+VERIFYING = 6
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -43,7 +52,7 @@ def written_bytes(pid: int) -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
 
 
-def settings(folder: Path, built: stage.Stage) -> Path:
+def settings(folder: Path, built: stage.Stage, scanner: Path) -> Path:
     """A settings file for the service."""
     pictures = folder / "pictures"
     pictures.mkdir()
@@ -53,6 +62,7 @@ def settings(folder: Path, built: stage.Stage) -> Path:
     path.write_text(
         f'[terminal]\nrelying_party = "Bench"\nstate = "{folder / "state"}"\n'
         '[[readers]]\ntype = "pcsc"\nmatch = "Virtual PCD"\n'
+        f'[[readers]]\ntype = "scanner"\nport = "{scanner}"\n'
         f'[camera]\ntype = "replay"\npath = "{pictures}"\n'
         f'[documents]\ntrust = "{folder / "trust"}"\n'
         f'[broker]\nurls = ["{made.broker.urls[0]}"]\n[identity]\nfolder = "{made.identity.folder}"\n'
@@ -63,18 +73,33 @@ def settings(folder: Path, built: stage.Stage) -> Path:
 
 async def measure(seconds: float) -> dict[str, object]:
     """Run the service for a warm-up and `seconds` more, and look at it."""
-    with tempfile.TemporaryDirectory(prefix="renzheng-bench-") as name, CardStack():
-        folder = Path(name)
-        IssuingState.create().write_trust(folder / "trust")
+    with (
+        tempfile.TemporaryDirectory(prefix="renzheng-bench-") as name,
+        CardStack() as cards,
+        SimulatedScanner() as scanner,
+    ):
+        folder, state, person = Path(name), IssuingState.create(), Person()
+        state.write_trust(folder / "trust")
+        passport = personalise(person, (SHIPPED / "holder-chip.jpg").read_bytes(), state)
+
+        @contextmanager
+        def guest() -> Iterator[None]:
+            with cards.card(PassportChip(passport)):
+                scanner.scan(person.zone())
+                yield
+
         async with stage.built(folder, folder / "trust", "standard") as built:
-            return await asyncio.to_thread(watch, settings(folder, built), folder, seconds)
+            return await asyncio.to_thread(watch, settings(folder, built, scanner.path), folder, seconds, guest)
 
 
-def watch(path: Path, folder: Path, seconds: float) -> dict[str, object]:
-    """Start the service as systemd would and sample it."""
-    with Ready(folder / "notify") as ready:
+def watch(
+    path: Path, folder: Path, seconds: float, guest: Callable[[], AbstractContextManager[None]]
+) -> dict[str, object]:
+    """Start the service as systemd would and sample it; its runtime folder is in memory, as systemd's is."""
+    with Ready(folder / "notify") as ready, tempfile.TemporaryDirectory(dir="/dev/shm") as runtime:
         start = monotonic()
         environment = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "10000000"}
+        environment["RUNTIME_DIRECTORY"] = str(runtime)
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
         service = subprocess.Popen([stage.tool("renzheng"), "run", "--settings", str(path)], env=environment)
         try:
@@ -86,11 +111,19 @@ def watch(path: Path, folder: Path, seconds: float) -> dict[str, object]:
                 sleep(SAMPLE)
                 samples.append(pss_mib(service.pid))
             elapsed = monotonic() - began
+            idle_cpu, idle_written = cpu_seconds(service.pid) - cpu, written_bytes(service.pid) - written
+            with guest():
+                verifying = []
+                for _ in range(VERIFYING):
+                    sleep(1.0)
+                    verifying.append(pss_mib(service.pid))
             return {
                 "start to READY, s": round(to_ready, 2),
                 "idle PSS, MiB (median)": median(samples),
-                "idle CPU, % of a core": round(100 * (cpu_seconds(service.pid) - cpu) / elapsed, 2),
-                "written to disk, KiB an hour": round((written_bytes(service.pid) - written) / 1024 / elapsed * 3600),
+                "PSS while verifying, MiB (median)": median(verifying),
+                "PSS while verifying, MiB (most)": max(verifying),
+                "idle CPU, % of a core": round(100 * idle_cpu / elapsed, 2),
+                "written to disk, KiB an hour": round(idle_written / 1024 / elapsed * 3600),
                 "samples": len(samples),
             }
         finally:
