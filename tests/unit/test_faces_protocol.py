@@ -239,7 +239,9 @@ def many(tmp_path: Path) -> Path:
 
 def test_an_interrupted_run_stops_at_once_and_keeps_what_it_has(many: Path) -> None:
     code = f"from pathlib import Path; from {__name__} import _slowly, run_over; run_over(Path({str(many)!r}), _slowly)"
-    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stderr=subprocess.DEVNULL)
+    # A shell starts its background jobs with SIGINT ignored, and so would this be.
+    command = ["env", "--default-signal=INT", sys.executable, "-c", code]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     stored = many / "cache" / "key.sqlite"
 
     def known() -> int:
