@@ -104,8 +104,3 @@ def tensor_of(square: Image, contract: InputContract) -> NDArray[np.float32]:
     values = np.multiply(pixels, np.float32(1.0 / contract.scale), dtype=np.float32)
     values -= np.float32(contract.offset / contract.scale)
     return values[np.newaxis]
-
-
-def map_points(points: Points, matrix: Matrix) -> Points:
-    """Points (n, 2) through a 2 x 3 map."""
-    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], np.float32)

@@ -5,7 +5,6 @@ One interpreter for each model, one thread each. A pipeline belongs to one threa
 
 import numpy as np
 
-from agent.biometrics.align import align
 from agent.biometrics.bundle import ModelBundle
 from agent.biometrics.compare import compare, threshold_for
 from agent.biometrics.decode import decode_portrait
@@ -20,7 +19,7 @@ from agent.biometrics.quality import QualityLimits, measure, problems
 from agent.biometrics.runtime import return_memory
 from agent.biometrics.search import find_far, looks
 from agent.biometrics.site import SiteManifest
-from agent.biometrics.types import Comparison, Face, Frame, FrameAnalysis, Guidance, Image, Template
+from agent.biometrics.types import Comparison, Face, Frame, FrameAnalysis, Guidance, Template
 
 #: A face, as one of the landmark networks scores it. On full profiles the mesh sees none, and the points reach 0.13: at
 #: the detector's first look that will do.
@@ -126,10 +125,6 @@ class FacePipeline:
         if self._threshold is None:
             raise ModelError("model.manifest", "no threshold was asked for")
         return compare(probe, reference, self._threshold)
-
-    def aligned(self, picture: Picture, analysis: FrameAnalysis) -> Image:
-        """The aligned square that the embedding network sees."""
-        return align(picture, _face(analysis).points)
 
     def _analysis(
         self, picture: Picture, detections: list[Detection], width: float, points_score: float
