@@ -116,10 +116,12 @@ def _watchdog() -> Finding:
     found = dict(line.partition("=")[::2] for line in answer.stdout.splitlines())
     if found.get("LoadState") != "loaded":
         return skipped("renzheng runs without its systemd unit")
+    # systemd reports the time-out of a unit that was never started as zero: whether it runs is asked first.
+    if found.get("ActiveState") != "active":
+        remedy = "Start it: `systemctl start renzheng` (once `renzheng provision` is done); else `journalctl -u renzheng -x`."
+        return failed(f"service is {found.get('ActiveState')}", "active", remedy)
     if found.get("WatchdogUSec") in (None, "0", "infinity"):
         return failed("no watchdog time-out", "set", "Restore the packaged unit: `systemctl revert renzheng`.")
-    if found.get("ActiveState") != "active":
-        return failed(f"service is {found.get('ActiveState')}", "active", "See `journalctl -u renzheng -x`.")
     measured = f"active, watchdog {found['WatchdogUSec']}, {found.get('NRestarts', '0')} restarts"
     if found.get("NRestarts", "0") != "0":
         return warned(measured, "0 restarts", "See why: `journalctl -u renzheng -p warning`.")

@@ -12,7 +12,7 @@ test-boot: build/.test build/.system-package | build/boot ## boot the package on
 
 # The emulated board: roots of another architecture, a gigabyte and a half each, are made once and kept in build/arm64.
 ARM64_RELEASES ?= bookworm
-SLOWNESS ?= 96
+SLOWNESS ?= 128
 
 build/.system-arm64: requirements/apt-arm64.txt | build
 	@requirements/install-system-packages requirements/apt-arm64.txt

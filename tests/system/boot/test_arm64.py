@@ -15,8 +15,8 @@ from tests.system.boot.emulated import EmulatedBoard, make_disk
 from tests.system.boot.machine import machine, until
 from tests.system.boot.site import PAGE, PORT, Site, outcomes
 
-#: Our seconds in one of the board's. The self-test then has 864 of ours, and needs, as reckoned, some 650 of one core.
-SLOWNESS = int(os.environ.get("SLOWNESS", "96"))
+#: Our seconds in one of the board's. The self-test then has 1152 of ours, and needs, as reckoned, some 650 of one core.
+SLOWNESS = int(os.environ.get("SLOWNESS", "128"))
 
 pytestmark = pytest.mark.skipif(
     "BOOT_ROOTS" not in os.environ, reason="needs an arm64 root and an emulator: run `make test-arm64`"
