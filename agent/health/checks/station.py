@@ -118,7 +118,7 @@ def _watchdog() -> Finding:
         return skipped("renzheng runs without its systemd unit")
     # systemd reports the time-out of a unit that was never started as zero: whether it runs is asked first.
     if found.get("ActiveState") != "active":
-        remedy = "Start it: `systemctl start renzheng` (once `renzheng provision` is done); else `journalctl -u renzheng -x`."
+        remedy = "After `renzheng provision`: `systemctl start renzheng`; else see `journalctl -u renzheng -x`."
         return failed(f"service is {found.get('ActiveState')}", "active", remedy)
     if found.get("WatchdogUSec") in (None, "0", "infinity"):
         return failed("no watchdog time-out", "set", "Restore the packaged unit: `systemctl revert renzheng`.")
