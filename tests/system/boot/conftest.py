@@ -14,9 +14,12 @@ from tests.system.boot.site import Site
 
 ROOTS = Path(os.environ.get("BOOT_ROOTS", Path(__file__).parents[3] / "build/boot"))
 RELEASES = tuple(os.environ.get("RELEASES", "bookworm trixie").split())
+#: An address that is neither the broker's nor loopback (RFC 5737), and yet answers.
+STRANGER = "192.0.2.1"
 #: Answers to a packet at once: without it each exchange with the virtual reader waits 40 ms for an acknowledgement.
-LOOPBACK = """
+LOOPBACK = f"""
 ip link set lo up
+ip address add {STRANGER}/32 dev lo
 for route in 127.0.0.0/8 127.0.0.1; do
   ip route change local $route dev lo proto kernel scope host src 127.0.0.1 table local quickack 1
 done

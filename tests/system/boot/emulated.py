@@ -24,13 +24,14 @@ DISK = 4 << 30
 TICKS = 10_000_000
 #: Seconds of ours and of the board's that a boot may take.
 OUR_BOOT, BOARD_BOOT = 600.0, 20.0
-NETWORK = "[Match]\nName=en* eth*\n[Network]\nAddress=10.0.2.15/24\n"
+ADDRESS = "10.0.2.15"
+NETWORK = f"[Match]\nName=en* eth*\n[Network]\nAddress={ADDRESS}/24\n"
 #: A packet on the board's loopback is acknowledged at once (see conftest), and so are ours.
-QUICK = """
+QUICK = f"""
 for route in 127.0.0.0/8 127.0.0.1; do
   ip route change local $route dev lo proto kernel scope host src 127.0.0.1 table local quickack 1
 done
-ip route change 10.0.2.0/24 dev $(ls /sys/class/net | grep -v lo) proto kernel scope link src 10.0.2.15 quickack 1
+ip route change 10.0.2.0/24 dev $(ls /sys/class/net | grep -v lo) proto kernel scope link src {ADDRESS} quickack 1
 """
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Self
 
 BOOT_TIMEOUT = 40.0
+#: Lets systemd inside attach a program to a unit's control group, which is what `IPAddressDeny` is.
+FILTERS = ("--system-call-filter=bpf", "--capability=CAP_BPF,CAP_NET_ADMIN,CAP_PERFMON")
 
 
 class Board(ABC):
@@ -32,6 +34,20 @@ class Board(ABC):
     def show(self, property_: str, unit: str = "renzheng") -> str:
         """A property of a unit."""
         return self.shell(f"systemctl show -P {property_} {unit}").stdout.strip()
+
+    def inside(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Run a script as root among the service's processes: what is refused then, the kernel refuses them."""
+        group = f"$(findmnt -n -o TARGET -t cgroup2){self.show('ControlGroup')}"
+        return self.shell(f"echo $$ >{group}/cgroup.procs && {script}")
+
+    def reaches(self, address: str) -> str:
+        """What becomes of a connection that the service makes to a server at `address`, on the board itself."""
+        probe = (
+            f"import socket; server = socket.create_server(('{address}', 0)); "
+            "socket.create_connection(server.getsockname(), 1); print('connected')"
+        )
+        done = self.inside(f'python3 -c "{probe}"')
+        return done.stdout.strip() or done.stderr
 
     def journal(self, *arguments: str) -> str:
         """The agent's journal."""
@@ -74,7 +90,7 @@ class Machine(Board):
         start = time.monotonic()
         self._process = subprocess.Popen(
             ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--machine", "terminal",
-             "--bind-ro=/dev/null:/etc/resolv.conf", *options, "-D", str(self.root)],
+             "--bind-ro=/dev/null:/etc/resolv.conf", *FILTERS, *options, "-D", str(self.root)],
             stdin=subprocess.DEVNULL, stdout=(self._disk / "console.log").open("ab"), stderr=subprocess.STDOUT,
         )  # fmt: skip
         until(lambda: self.shell("systemctl is-system-running").stdout.strip() in {"running", "degraded"}, BOOT_TIMEOUT)

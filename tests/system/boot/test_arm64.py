@@ -10,6 +10,7 @@ import click
 import pytest
 
 from firmware_bridge.simulator.vpcd import DEFAULT_PORT
+from tests.system.boot import emulated
 from tests.system.boot.conftest import ROOTS
 from tests.system.boot.emulated import EmulatedBoard, make_disk
 from tests.system.boot.machine import machine, until
@@ -74,6 +75,15 @@ def test_the_package_boots_verifies_a_person_and_passes_its_self_test(
     seconds = time.monotonic() - start
     say(f"verified in {seconds:.0f} s ({seconds / SLOWNESS:.1f} s of the board's)")
     until(lambda: site.counts()["events"].get("verification", 0) == len(outcomes(board)), 30 * SLOWNESS, SLOWNESS)
+
+    # The sandbox of Debian's kernel: the broker is reached and no other address, root reads the kernel's log and the
+    # service, whose unit names no such device, does not.
+    typed = "systemctl set-property --runtime renzheng IPAddressDeny=any IPAddressAllow=127.0.0.1"
+    assert board.shell(typed).returncode == 0
+    assert board.reaches("127.0.0.1") == "connected"
+    assert "timed out" in board.reaches(emulated.ADDRESS)
+    assert board.shell("dd if=/dev/kmsg count=0").returncode == 0
+    assert "Operation not permitted" in board.inside("dd if=/dev/kmsg count=0").stderr
 
     done = board.shell("renzheng self-test --json", timeout=60)
     report = json.loads(done.stdout)

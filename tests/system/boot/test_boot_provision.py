@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from tests.system.boot.conftest import ROOTS
+from tests.system.boot.conftest import ROOTS, STRANGER
 from tests.system.boot.machine import Machine, machine, until
 from tests.system.boot.site import ENROLMENT, Site, listening, outcomes
 
@@ -66,6 +66,15 @@ def test_two_steps_from_a_bare_debian_to_a_verified_person(release: str, package
         assert (
             typed(bare, "ls -d /etc/systemd/system/renzheng* /etc/renzheng /var/lib/renzheng 2>/dev/null || true") == ""
         )
+
+
+def test_the_service_reaches_its_broker_and_no_stranger(terminal: Machine, enrolling: Site) -> None:
+    terminal.boot()
+    typed(terminal, f"renzheng provision --issuer 127.0.0.1 --code {enrolling.code()}")
+    assert terminal.reaches("127.0.0.1") == "connected"
+    assert "timed out" in terminal.reaches(STRANGER)
+    typed(terminal, f"systemctl set-property --runtime renzheng IPAddressAllow={STRANGER}")
+    assert terminal.reaches(STRANGER) == "connected"
 
 
 def serial(terminal: Machine) -> int:
