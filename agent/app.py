@@ -96,6 +96,7 @@ async def running(
     async with AsyncExitStack() as stack:
         state = settings.terminal.state
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        runtime.leave_word(state)
         screens, inputs, metrics, clock = Screens(), Inputs(), Metrics(), Clock()
         heartbeats, notifier = Heartbeats(), Notifier()
         configuration = 0 if steward is None else steward.in_force.number

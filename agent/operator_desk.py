@@ -8,7 +8,7 @@ from time import monotonic, time
 from agent import __version__
 from agent.configuration.schema import Settings
 from agent.failures import RenzhengError
-from agent.health import check, device, runtime
+from agent.health import check, device
 from agent.health.check import Status
 from agent.health.checks import checks_of
 from agent.health.state import PartState, PartStates
@@ -58,7 +58,7 @@ class OperatorDesk:
 
     async def self_test(self) -> None:
         """Run it beside the service; its threads are its own."""
-        chosen = checks_of(self._settings, None, runtime=runtime.folder())
+        chosen = checks_of(self._settings, None)
         report = await asyncio.to_thread(check.run, chosen)
         self._checks = tuple(
             Part(result.id, _HEALTH[result.finding.status], result.finding.measured, result.finding.code)

@@ -24,7 +24,7 @@ from agent.configuration.schema import Settings
 from agent.configuration.store import ConfigurationStore, InForce
 from agent.configuration.store_journal import Phase, Revision
 from agent.failures import RenzhengError
-from agent.health import check, runtime
+from agent.health import check
 from agent.health.check import Status
 from agent.health.checks import checks_of
 from agent.health.diagnosis import bundle
@@ -114,7 +114,7 @@ class Steward:
 
     async def report(self) -> check.Report:
         """Run the self-test on the settings in force."""
-        checks = checks_of(self.in_force.settings, self.path, runtime=runtime.folder())
+        checks = checks_of(self.in_force.settings, self.path)
         return await asyncio.to_thread(check.run, checks)
 
     async def _failing(self) -> frozenset[str]:
@@ -160,7 +160,7 @@ def commands(
 
     async def diagnostics(_order: Order) -> bytes:
         report = await steward.report()
-        return await asyncio.to_thread(bundle, steward.path, check.document(report), runtime=runtime.folder())
+        return await asyncio.to_thread(bundle, steward.path, check.document(report))
 
     async def identify(_order: Order) -> bytes:
         for flash in range(2 * FLASHES):

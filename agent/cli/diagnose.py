@@ -10,7 +10,6 @@ from agent.cli.run import settings_option
 from agent.health.check import document, run
 from agent.health.checks import checks
 from agent.health.diagnosis import bundle
-from agent.health.runtime import SERVICE
 
 
 @click.command()
@@ -26,7 +25,7 @@ def diagnose(path: Path, output: Path | None) -> None:
     name = f"renzheng-diagnosis-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz"
     target = output or Path(name)
     with Console(stderr=True).status("testing and collecting ..."):
-        content = bundle(path, document(run(checks(path))), runtime=SERVICE)
+        content = bundle(path, document(run(checks(path))))
     try:
         target.write_bytes(content)
         target.chmod(0o600)

@@ -12,13 +12,14 @@ import subprocess
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from time import time
 
 from agent import __version__
 from agent.configuration.load import load
 from agent.failures import RenzhengError
-from agent.health import device
+from agent.health import device, runtime, state
 from agent.health.audit import lines_of, parse
 from agent.health.redact import redact
 
@@ -27,14 +28,14 @@ MAX_PIECE = 512 * 1024
 COMMAND_TIMEOUT = 5
 
 
-def bundle(path: Path, self_test: Mapping[str, object], *, runtime: Path) -> bytes:
+def bundle(path: Path, self_test: Mapping[str, object]) -> bytes:
     """A compressed tar archive for the terminal whose settings are at `path`. A piece that fails says why."""
     pieces: dict[str, Callable[[], str]] = {
         "system.json": lambda: _json(_system(path)),
         "packages.txt": _packages,
         "settings.json": lambda: load(path).model_dump_json(indent=1),
         "self-test.json": lambda: _json(dict(self_test)),
-        "health.json": lambda: (runtime / "health.json").read_text("utf-8"),
+        "health.json": lambda: _json(_parts(path)),
         "audit.json": lambda: _json(_audit(path)),
         "journal.txt": lambda: _output("journalctl", "-u", "renzheng", "-n", "2000", "-o", "short-iso-precise"),
         "pcscd.txt": lambda: _output("journalctl", "-u", "pcscd", "-n", "200", "-o", "short-iso"),
@@ -77,6 +78,12 @@ def _system(path: Path) -> dict[str, object]:
     if model.exists():
         found["board"] = model.read_text("ascii", "replace").rstrip("\0")
     return {**found, **device.measurements(load(path).terminal.state)}
+
+
+def _parts(path: Path) -> dict[str, object]:
+    """What the running agent says of its parts."""
+    told = state.read(runtime.find(load(path).terminal.state))
+    return {} if told is None else {part: asdict(found) for part, found in told.items()}
 
 
 def _packages() -> str:

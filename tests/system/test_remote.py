@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.demo.processes import output
 from firmware_bridge.simulator.stack import missing
-from tests.system.remote_field import field
+from tests.system.remote_field import RENZHENG, field
 
 pytestmark = [
     pytest.mark.system,
@@ -36,5 +37,9 @@ async def test_an_operator_orders_a_self_test_and_not_what_is_above_the_role(tmp
     async with field(tmp_path) as terminal:
         result = await terminal.order("self-test")
         assert {check["id"] for check in json.loads(result)["checks"]} >= {"key", "broker", "golden"}
+        # By hand, beside it: the terminal's name is the agent's, so it is the agent that asks the issuer.
+        done = await output([RENZHENG, "self-test", "--settings", str(terminal.settings), "--only", "echo", "--json"])
+        (echo,) = json.loads(done)["checks"]
+        assert echo["measured"].endswith("asked by the agent")
         with pytest.raises(Exception, match="not_authorised"):
             await terminal.order("roll-back")

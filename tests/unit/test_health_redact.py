@@ -1,17 +1,18 @@
 """Planted personal data does not come through the redaction, and is found where it lies."""
 
 import io
-import json
 import tarfile
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from agent.health import runtime
 from agent.health.audit import Audit
 from agent.health.diagnosis import bundle
 from agent.health.golden import PORTRAITS, portrait
 from agent.health.redact import redact, scan
+from agent.health.state import PartStates
 from agent.wire.keys import SoftwareSigner
 from firmware_bridge.simulator.person import Person
 
@@ -84,11 +85,14 @@ def test_a_bundle_holds_nothing_that_was_planted_in_every_place_it_looks(tmp_pat
         f'[terminal]\nrelying_party = "{RESIDENT}"\npurpose = "{HOLDER.number}"\nstate = "{tmp_path / "state"}"\n'
         '[camera]\ntype = "v4l2"\n[broker]\nurls = ["mqtts://user:secret@127.0.0.1:8883"]\n'
     )
-    runtime = tmp_path / "run"
-    runtime.mkdir()
-    (runtime / "health.json").write_text(json.dumps({"parts": HOLDER.zone()}))
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / runtime.LINK).symlink_to(tmp_path)
+    states = PartStates()
+    states.up("camera")
+    states.note("camera", HOLDER.zone())
+    states.write(tmp_path)
     tested = {"checks": [{"measured": " ".join(PLANTED.values())}]}
-    archive = tarfile.open(fileobj=io.BytesIO(bundle(settings, tested, runtime=runtime)))  # noqa: SIM115  # in memory
+    archive = tarfile.open(fileobj=io.BytesIO(bundle(settings, tested)))  # noqa: SIM115  # in memory
     pieces = {entry.name: archive.extractfile(entry).read().decode() for entry in archive}  # type: ignore[union-attr]  # files only
     assert {"renzheng-diagnosis/settings.json", "renzheng-diagnosis/self-test.json"} <= pieces.keys()
     for name, text in pieces.items():

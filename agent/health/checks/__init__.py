@@ -9,29 +9,30 @@ from pathlib import Path
 from agent.configuration.load import load
 from agent.configuration.schema import Settings
 from agent.failures import RenzhengError
-from agent.health import runtime as running
+from agent.health import runtime
 from agent.health.check import Check, Finding, of_error, passed
 from agent.health.checks import credentials, devices, models, network, station
 
 
-def checks(path: Path, *, runtime: Path = running.SERVICE) -> list[Check]:
-    """Every check that applies to the terminal whose settings are at `path`."""
+def checks(path: Path) -> list[Check]:
+    """Every check that applies to the terminal whose settings are at `path`, and to its agent, if one runs."""
     try:
         settings = load(path)
     except RenzhengError as error:
         finding = of_error(error)
         return [Check("settings", "Settings", lambda: finding), *station.machine()]
-    return checks_of(settings, path, runtime=runtime)
+    return checks_of(settings, path)
 
 
-def checks_of(settings: Settings, path: Path | None, *, runtime: Path) -> list[Check]:
+def checks_of(settings: Settings, path: Path | None) -> list[Check]:
     """Every check for `settings`, as read from `path` (None when they came from elsewhere)."""
+    agent = runtime.find(settings.terminal.state)
     return [
         Check("settings", "Settings", lambda: _settings(settings, path)),
         *station.files(settings, path),
         *credentials.checks(settings),
-        *network.checks(settings, runtime),
-        *devices.checks(settings, runtime),
+        *network.checks(settings, agent),
+        *devices.checks(settings, agent),
         *models.checks(settings),
         *station.state(settings),
         *station.machine(),
