@@ -12,8 +12,12 @@ from agent import __version__
 from agent.cli.run import settings_option
 from agent.health.check import Report, Status, document, run, select
 from agent.health.checks import checks
+from agent.health.held import held, wait_for_release
 
 STYLE = {Status.PASS: "green", Status.WARN: "yellow", Status.FAIL: "bold red", Status.SKIP: "dim"}
+
+#: Seconds; a key that is held longer is stuck.
+LONGEST_HOLD = 60.0
 
 
 @click.command("self-test")
@@ -23,13 +27,20 @@ STYLE = {Status.PASS: "green", Status.WARN: "yellow", Status.FAIL: "bold red", S
 )
 @click.option("--only", multiple=True, metavar="ID", help="Run these checks: an id, or `reader.*`; may be repeated.")
 @click.option("--fix-hints", is_flag=True, help="Show the remedy of everything that did not pass.")
+@click.option(
+    "--if-held",
+    is_flag=True,
+    help="Only if somebody holds a key, a button or a finger on the touch screen now; stay until it is let go.",
+)
 @click.option("--list", "listed", is_flag=True, help="List the checks and their ids, and run none.")
-def self_test(path: Path, as_json: bool, only: tuple[str, ...], fix_hints: bool, listed: bool) -> None:
+def self_test(path: Path, as_json: bool, only: tuple[str, ...], fix_hints: bool, if_held: bool, listed: bool) -> None:
     """Test every part of this terminal: settings, keys, trust, clock, broker, readers, camera, models, disk, power.
 
     The exit status is 0 when all pass, 1 with warnings, 2 with failures. It disturbs nobody: what the running agent
     holds is judged by what the agent says of it.
     """
+    if if_held and not held():
+        return
     chosen = select(checks(path), only)
     if only and not chosen:
         raise click.BadParameter(f"no check is called {', '.join(only)}; `--list` shows them", param_hint="--only")
@@ -44,6 +55,8 @@ def self_test(path: Path, as_json: bool, only: tuple[str, ...], fix_hints: bool,
         click.echo(json.dumps(document(report), ensure_ascii=False))
     else:
         Console().print(table(report, fix_hints=fix_hints))
+    if if_held:
+        wait_for_release(LONGEST_HOLD)
     sys.exit(report.exit_status)
 
 

@@ -33,6 +33,7 @@ from firmware_bridge.simulator.scanner import SimulatedScanner
 from firmware_bridge.simulator.stack import CardStack
 from tests.bench.soak import median, pss_mib
 
+UNIT = Path(__file__).parents[2] / "systemd/renzheng.service"
 WARM_UP = 20.0
 SAMPLE = 10.0
 #: Seconds before a picture that never changes is told from a person (`camera.frozen`): until then, a look every second.
@@ -98,9 +99,8 @@ def watch(
     """Start the service as systemd would and sample it; its runtime folder is in memory, as systemd's is."""
     with Ready(folder / "notify") as ready, tempfile.TemporaryDirectory(dir="/dev/shm") as runtime:
         start = monotonic()
-        environment = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "10000000"}
-        environment["RUNTIME_DIRECTORY"] = str(runtime)
-        environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+        environment = {**os.environ, **of_the_unit(), "RUNTIME_DIRECTORY": str(runtime)}
+        environment |= {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "10000000"}
         service = subprocess.Popen([stage.tool("renzheng"), "run", "--settings", str(path)], env=environment)
         try:
             ready.wait(60)
@@ -129,6 +129,12 @@ def watch(
         finally:
             service.send_signal(signal.SIGTERM)
             service.wait(20)
+
+
+def of_the_unit() -> dict[str, str]:
+    """The environment that the packaged unit gives the service."""
+    (line,) = (line for line in UNIT.read_text("utf-8").splitlines() if line.startswith("Environment="))
+    return dict(pair.split("=", 1) for pair in line.removeprefix("Environment=").split())
 
 
 class Ready:

@@ -8,6 +8,8 @@ The way in is ssh, whose one connection also carries the ports: of the board's p
 broker to the board.
 """
 
+import json
+import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -82,6 +84,7 @@ class EmulatedBoard(Board):
             [*board, "-machine", "virt", "-dtb", tree, "-serial", f"file:{self._folder / 'console.log'}", "-no-reboot",
              "-kernel", self._kernel, "-initrd", self._initrd, "-append", "console=ttyAMA0 root=/dev/vda rw",
              "-drive", f"file={self._folder / 'disk'},if=virtio,format=raw,cache=unsafe,snapshot=on",
+             "-device", "virtio-keyboard-pci", "-qmp", f"unix:{self._folder / 'qmp'},server=on,wait=off",
              "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{SSH_PORT}-:22",
              "-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci"],
             stdin=subprocess.DEVNULL,
@@ -104,6 +107,19 @@ class EmulatedBoard(Board):
             [*self._ssh(), script], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
             timeout=60 + timeout * self._slowness,
         )  # fmt: skip
+
+    def key(self, *, down: bool) -> None:
+        """Press the space bar of the board's keyboard and keep it down, or let it go."""
+        event = {"type": "key", "data": {"down": down, "key": {"type": "qcode", "data": "spc"}}}
+        orders = [{"execute": "qmp_capabilities"}, {"execute": "input-send-event", "arguments": {"events": [event]}}]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.connect(str(self._folder / "qmp"))
+            with line.makefile("rw") as control:
+                for order in orders:
+                    control.write(json.dumps(order) + "\n")
+                    control.flush()
+                    while "return" not in (answer := json.loads(control.readline())):
+                        assert "error" not in answer, answer
 
     def put(self, source: Path, target: str) -> None:
         """See `Board.put`."""

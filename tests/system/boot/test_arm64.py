@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from agent import __version__
 from firmware_bridge.simulator.vpcd import DEFAULT_PORT
 from tests.system.boot import emulated
 from tests.system.boot.conftest import ROOTS
@@ -92,3 +93,15 @@ def test_the_package_boots_verifies_a_person_and_passes_its_self_test(
     say(f"self-test: {report['status']} in {report['seconds']:.1f} s of the board's")
     failed = [check["id"] for check in report["checks"] if check["status"] == "fail"]
     assert not failed, "a check without an answer wants more time: a machine with less to do, or a greater SLOWNESS"
+
+    # By hand at the board itself: while a key is down the unit tests, shows the table, and waits for it to be let go.
+    unit, table = "renzheng-self-test", f"renzheng {__version__}: "
+    assert board.shell(f"systemctl restart {unit}").returncode == 0
+    assert table not in board.shell(f"journalctl -u {unit} -o cat").stdout
+    board.key(down=True)
+    assert board.shell(f"systemctl restart --no-block {unit}").returncode == 0
+    until(lambda: table in board.shell(f"journalctl -u {unit} -o cat").stdout, 60 + 30 * SLOWNESS, 5)
+    assert board.show("ActiveState", unit) == "activating"
+    board.key(down=False)
+    until(lambda: board.show("ActiveState", unit) == "active", 60 + 10 * SLOWNESS, 5)
+    say("self-test by a key held down, until it was let go")
