@@ -17,7 +17,7 @@ from tests.system.boot.emulated import EmulatedBoard, make_disk
 from tests.system.boot.machine import machine, until
 from tests.system.boot.site import PAGE, PORT, Site, outcomes
 
-#: Our seconds in one of the board's. The self-test then has 1152 of ours, and needs, as reckoned, some 650 of one core.
+#: Our seconds in one of the board's. The self-test then has 1152 of ours, and took 220 to 240 on two cores.
 SLOWNESS = int(os.environ.get("SLOWNESS", "128"))
 
 pytestmark = pytest.mark.skipif(
