@@ -12,14 +12,15 @@ from agent.verification.screen import Screen, Screens, Stage
 BEAT = 2.0
 
 
-def describe(screen: Screen, *, serial: int, code: int, page: str) -> bytes:
+def describe(screen: Screen, *, serial: int, visits: int, code: int, page: str) -> bytes:
     """The event's data: the whole screen as JSON.
 
-    `serial` counts events, `code` names the join code (0 is none), `page` the files that the server has now.
+    `serial` counts events and `visits` people, `code` names the join code (0 is none), `page` the files that the server has now.
     """
     return json.dumps(
         {
             "serial": serial,
+            "visits": visits,
             "stage": screen.stage,
             "document": round(screen.document, 3),
             "guidance": screen.guidance or "",
@@ -82,7 +83,9 @@ class Board:
             self._pages.discard(changed)
 
     def _now(self) -> bytes:
-        return describe(self._shown(), serial=self._serial, code=self._code, page=self._page)
+        return describe(
+            self._shown(), serial=self._serial, visits=self._screens.visits, code=self._code, page=self._page
+        )
 
     def _shown(self) -> Screen:
         """Nobody is invited while the terminal cannot serve; the beat alone is soon enough to tell."""

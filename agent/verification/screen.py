@@ -55,11 +55,15 @@ class Screens:
 
     def __init__(self) -> None:
         self.current = Screen(Stage.IDLE)
+        #: How many people have come and gone: who misses screens in between still knows that the next one stands there.
+        self.visits = 0
         self._watchers: set[asyncio.Queue[Screen]] = set()
         self._listeners: set[Callable[[Screen], None]] = set()
 
     def show(self, screen: Screen) -> None:
         """Publish `screen` (call it on the loop)."""
+        if screen.stage is Stage.IDLE and self.current.stage is not Stage.IDLE:
+            self.visits += 1
         self.current = screen
         for listener in self._listeners:
             listener(screen)

@@ -7,7 +7,7 @@ import { drawChooser, load, onChange, percent, reset, say, sayFailure } from "./
 import { preview } from "./preview.js";
 import { offerSpeech, silence, speak } from "./speech.js";
 
-const GONE = { stage: "gone", document: 0, guidance: "", step: 0, steps: 0, held: 0, light: "", failure: "", number: 0, code: 0, serial: 0 };
+const GONE = { stage: "gone", document: 0, guidance: "", step: 0, steps: 0, held: 0, light: "", failure: "", number: 0, code: 0, visits: 0, serial: 0 };
 const UNTOUCHED = 60000;
 const BECKON = 30000;
 // While these are shown a person may still be typing.
@@ -30,7 +30,7 @@ function hear(next) {
 }
 
 function show(next) {
-  const before = state.stage;
+  const before = state;
   state = next;
   if (!TYPING.has(state.stage) || state.document > 0) typing.close();
   root.dataset.view = typing.view() ?? state.stage;
@@ -42,7 +42,7 @@ function show(next) {
   showWords();
   showCode();
   fitView();
-  if (before !== state.stage && state.stage === "idle") forget();
+  if (state.stage === "idle" && (before.stage !== "idle" || before.visits !== state.visits)) forget();
   root.dataset.serial = state.serial;
 }
 

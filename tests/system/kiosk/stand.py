@@ -97,8 +97,9 @@ class Stand:
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
-    def show(self, screen: Screen) -> None:
-        self._loop.call_soon_threadsafe(self.screens.show, screen)
+    def show(self, *screens: Screen) -> None:
+        """Publish `screens` at once: pages are told of the last one only."""
+        self._loop.call_soon_threadsafe(lambda: [self.screens.show(screen) for screen in screens])
 
     def taken_key(self) -> AccessKey:
         return self.run(asyncio.wait_for(self.inputs.take(), 5))

@@ -22,8 +22,16 @@ def test_whoever_comes_next_meets_the_terminals_own_language(page: Page, stand: 
     page.get_by_role("button", name="中文").click()
     expect(page.locator("[data-for=idle] h1")).to_have_text("请将证件放在读卡器上")
     stand.show(Screen(Stage.VERIFIED))
+    page.wait_for_selector("html[data-view=verified]")
     expect(page.locator("[data-for=verified] h1")).to_have_text("核验通过")
     stand.show(Screen(Stage.IDLE))
+    expect(page.locator("[data-for=idle] h1")).to_have_text("Place your document on the reader")
+
+
+def test_a_slow_page_that_missed_a_whole_visit_forgets_it_all_the_same(page: Page, stand: Stand) -> None:
+    page.get_by_role("button", name="中文").click()
+    expect(page.locator("[data-for=idle] h1")).to_have_text("请将证件放在读卡器上")
+    stand.show(Screen(Stage.VERIFIED), Screen(Stage.IDLE))
     expect(page.locator("[data-for=idle] h1")).to_have_text("Place your document on the reader")
 
 
