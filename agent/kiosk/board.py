@@ -15,7 +15,8 @@ BEAT = 2.0
 def describe(screen: Screen, *, serial: int, visits: int, code: int, page: str) -> bytes:
     """The event's data: the whole screen as JSON.
 
-    `serial` counts events and `visits` people, `code` names the join code (0 is none), `page` the files that the server has now.
+    `serial` counts events and `visits` people who left; `code` names the join code (0 is none), `page` the files that
+    the server has now.
     """
     return json.dumps(
         {
