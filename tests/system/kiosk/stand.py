@@ -98,8 +98,13 @@ class Stand:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     def show(self, *screens: Screen) -> None:
-        """Publish `screens` at once: pages are told of the last one only."""
-        self._loop.call_soon_threadsafe(lambda: [self.screens.show(screen) for screen in screens])
+        """Publish `screens` in one turn of the loop: pages are told of the last one only."""
+
+        def publish() -> None:
+            for screen in screens:
+                self.screens.show(screen)
+
+        self._loop.call_soon_threadsafe(publish)
 
     def taken_key(self) -> AccessKey:
         return self.run(asyncio.wait_for(self.inputs.take(), 5))
