@@ -1,9 +1,9 @@
 """What a terminal costs the machine, measured on the service as it runs: `python -m tests.bench.bench_footprint`.
 
 As Greengrass nucleus lite does it: the proportional set size every ten seconds after a warm-up, and the median of it.
-The agent is a process of its own, with its models loaded, readers, a broker and an issuer. The camera shows one still
-picture at fifteen frames a second, so that rendering a person costs nothing here: first nobody comes, then a passport
-is laid on the reader and the face in the picture is looked at.
+The agent is a process of its own, with its models loaded, its page, readers, a broker and an issuer. The camera shows
+one still picture at fifteen frames a second, so that rendering a person costs nothing here: first nobody comes, then a
+passport is laid on the reader and the face in the picture is looked at.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def settings(folder: Path, built: stage.Stage, scanner: Path) -> Path:
         f'[camera]\ntype = "replay"\npath = "{pictures}"\n'
         f'[documents]\ntrust = "{folder / "trust"}"\n'
         f'[broker]\nurls = ["{made.broker.urls[0]}"]\n[identity]\nfolder = "{made.identity.folder}"\n'
-        "[kiosk]\nenabled = false\n"
+        f"[kiosk]\nport = {stage.free_port()}\n"
     )
     return path
 
