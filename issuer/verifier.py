@@ -23,6 +23,7 @@ from agent.wire.errors import WireError
 from agent.wire.keys import PublicKey, SoftwareSigner, thumbprint
 from agent.wire.refusals import Refusal, of_error
 from issuer import certificates, policy, store
+from issuer.epoch_source import accepted
 from issuer.layout import Layout
 from issuer.policy import Settings
 from issuer.store import StoredEpoch
@@ -89,7 +90,7 @@ class Verifier:
         epochs = store.newest_epochs(self._engine)
         try:
             opened = envelope.unseal(sealed, self._keys.sealing, issuer=self._settings.name, terminal=terminal)
-            verified = self._verify(terminal, correlation, opened, self._accepted(epochs))
+            verified = self._verify(terminal, correlation, opened, accepted(epochs, self._now()))
         except WireError as error:
             return self._refuse(terminal, correlation, opened, of_error(error), epochs)
         except _RefusedError as refused:
@@ -115,11 +116,6 @@ class Verifier:
             repeated = store.was_decided(self._engine, terminal, request.request_id)
             raise _RefusedError(Refusal.REPLAY if repeated else Refusal.COUNTER)
         return _Verified(request, holder, opened, epochs[request.epoch])
-
-    def _accepted(self, epochs: list[StoredEpoch]) -> dict[bytes, bytes]:
-        """The current and the previous epoch: after a pause of the issuer an older one is the newest, and not taken."""
-        oldest = int(self._now() // self._settings.epoch_interval) - 1
-        return {epoch.epoch_id: epoch.signed for epoch in epochs if epoch.sequence >= oldest}
 
     def _check_known(self, attester: chain.Attester, terminal: str) -> None:
         if attester.terminal != terminal:
