@@ -1,7 +1,8 @@
 """The running issuer: MQTT in, decisions and receipts out, an epoch every few seconds.
 
 The network thread of paho only queues; one worker thread verifies (a request takes a few milliseconds). The queue is
-bounded: under a flood the newest requests wait at the broker (receive maximum), not in memory.
+bounded: under a flood what finds it full is dropped. A terminal sends its events again until their receipt comes; a
+request that is dropped fails in time.
 """
 
 import functools
@@ -198,7 +199,11 @@ class Issuer:
             _LOG.error("the broker refused the issuer: %s", reason)
             return
         client.subscribe([(r.asked.shared_filter, SubscribeOptions(qos=r.asked.qos)) for r in routes])
-        _publish(client, topics.EPOCH, topics.EPOCH.of(), store.newest_epochs(engine)[0].signed)
+        try:
+            _publish(client, topics.EPOCH, topics.EPOCH.of(), store.newest_epochs(engine)[0].signed)
+        except SQLAlchemyError as error:
+            # An exception here would end paho's thread, and the issuer would never hear anything again.
+            _LOG.warning("no epoch could be repeated to the broker: %s", error)
         _LOG.info("connected to %s:%d", self._host, self._port)
         self.connected.set()
 

@@ -107,7 +107,8 @@ def opened(url: str) -> Iterator[Engine]:
     Raises:
         IssuerError: it cannot be opened.
     """
-    engine = sa.create_engine(url)
+    # Errors go to the log, and the parameters of a statement may be a holder's data.
+    engine = sa.create_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _durable)
     try:

@@ -1,6 +1,7 @@
 """From evidence to a decision and back, through a real broker and a real issuer, in good weather and bad."""
 
 import asyncio
+import contextlib
 import json
 import secrets
 import sqlite3
@@ -193,6 +194,44 @@ async def test_a_broker_that_goes_and_comes_back(deployment: Stack, lobby: Termi
     deployment.start_broker()
     await lobby.link.wait_connected(10.0)
     assert (await lobby.verify(evidence(), within=10.0)).accepted
+
+
+@contextlib.contextmanager
+def without_table(deployment: Stack, name: str) -> Iterator[None]:
+    """The issuer's database while every statement on one table fails."""
+    with contextlib.closing(sqlite3.connect(deployment.layout.database, isolation_level=None)) as database:
+        database.execute(f"ALTER TABLE {name} RENAME TO away")
+        try:
+            yield
+        finally:
+            database.execute(f"ALTER TABLE away RENAME TO {name}")
+
+
+async def test_an_issuer_whose_database_failed_while_the_broker_came_back_serves_again(
+    deployment: Stack, lobby: Terminal
+) -> None:
+    log = deployment.root / "issuer.log"
+    connected = log.read_bytes().count(b"connected to")
+    with without_table(deployment, "epochs"):
+        deployment.stop_broker()
+        deployment.start_broker()
+        end = time.monotonic() + 10
+        while log.read_bytes().count(b"connected to") == connected:
+            assert time.monotonic() < end, log.read_text("utf-8")
+            await asyncio.sleep(0.05)
+    await lobby.link.wait_connected(10.0)
+    assert (await lobby.verify(evidence(), within=10.0)).accepted
+
+
+async def test_a_database_that_fails_puts_nothing_of_the_holder_into_the_log(
+    deployment: Stack, lobby: Terminal
+) -> None:
+    assert (await lobby.verify(evidence(), holder())).accepted
+    with without_table(deployment, "decisions"):
+        assert await code_of(lobby, within=1.0) == "issuer.no_decision"
+    log = (deployment.root / "issuer.log").read_text("utf-8")
+    assert "could not be answered" in log
+    assert str(holder().document_number) not in log
 
 
 @pytest.mark.parametrize("years", [-10, 10])
