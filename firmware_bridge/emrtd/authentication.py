@@ -7,11 +7,13 @@ import secrets
 from firmware_bridge.apdu import tlv
 from firmware_bridge.apdu.command import Command
 from firmware_bridge.apdu.secure import unpad
-from firmware_bridge.document import Check, CheckName, Verdict
+from firmware_bridge.document import Access, Check, CheckName, Verdict
 from firmware_bridge.emrtd import active_authentication as active
-from firmware_bridge.emrtd import chip_authentication, files, security_infos, signed_data
+from firmware_bridge.emrtd import chip_authentication, files, passive, security_infos, signed_data
 from firmware_bridge.emrtd.chip import Chip
+from firmware_bridge.emrtd.pace import PaceResult
 from firmware_bridge.emrtd.security_infos import ChipAuthenticationInfo, ChipAuthenticationKey, SecurityInfos
+from firmware_bridge.emrtd.trust import country_of
 from firmware_bridge.errors import Code, DocumentError
 
 _DG14, _DG15 = 14, 15
@@ -56,15 +58,17 @@ def verified_infos(chip: Chip) -> SecurityInfos | None:
 
 
 def chip_check(chip: Chip) -> Check:
-    """Chip authentication: by PACE-CAM if that ran, else by a key agreement with DG14's key."""
+    """Chip authentication: by PACE-CAM if that ran and the document is signed to have it, else with DG14's key."""
     try:
-        if chip.pace is not None and chip.pace.chip_data is not None:
-            return _mapping_check(chip, chip.pace.chip_data, chip.pace.mapping_key)
         infos = verified_infos(chip)
+        mapped = _mapping_check(chip, chip.pace, infos) if chip.pace is not None and chip.pace.chip_data else None
+        if mapped is not None and (mapped.passed or mapped.verdict is Verdict.FAILED):
+            return mapped
+        # EF.CardAccess, which offers the mapping, is signed by nobody: what DG14 asks for is asked for all the same.
         if infos is None:
-            return _hidden(chip, _DG14) or _ABSENT
+            return _hidden(chip, _DG14) or mapped or _ABSENT
         choice = chip_authentication.choose(infos)
-        return _ABSENT if choice is None else _agreement_check(chip, *choice)
+        return mapped or _ABSENT if choice is None else _agreement_check(chip, *choice)
     except DocumentError as error:
         if error.code not in _CHIP_FAILED:
             raise
@@ -90,18 +94,22 @@ def _unusable(key: ChipAuthenticationKey) -> Check | None:
     return None
 
 
-def _mapping_check(chip: Chip, chip_data: bytes, mapping_key: bytes) -> Check:
+def _mapping_check(chip: Chip, pace: PaceResult, infos: SecurityInfos | None) -> Check:
     keys = _card_security_keys(chip)
     if isinstance(keys, Check):
         return keys
-    plain = unpad(chip_data)
-    if any(chip_authentication.verify_mapping(plain, mapping_key, key) for key in keys.chip_keys):
-        return Check(Verdict.PASSED, "by PACE with chip authentication mapping")
-    return cloned("PACE's mapping key was not made with the chip's own key")
+    plain = unpad(pace.chip_data or b"")
+    domain = pace.info.domain
+    if not any(chip_authentication.verify_mapping(plain, pace.mapping_key, key, domain) for key in keys.chip_keys):
+        return cloned("PACE's mapping key was not made with the chip's own key")
+    if infos is None or pace.info not in infos.pace:
+        return passive.untrusted("the chip has proven a key, and no DG14 ties this document to a chip with such a key")
+    chip.access = Access.PACE_CAM
+    return Check(Verdict.PASSED, "by PACE with chip authentication mapping")
 
 
 def _card_security_keys(chip: Chip) -> SecurityInfos | Check:
-    """The keys of EF.CardSecurity, which has a signature of its own."""
+    """The keys of EF.CardSecurity, which has a signature of its own, by a signer of the document's own state."""
     chip.open_channel.transmit(Command(0x00, 0xA4, 0x00, 0x0C, b"\x3f\x00"))
     content = chip.files().read(files.CARD_SECURITY)
     files.select_application(chip.open_channel)
@@ -112,8 +120,12 @@ def _card_security_keys(chip: Chip) -> SecurityInfos | Check:
     if signed.content_type != _SECURITY_OBJECT or signer is None:
         return Check(Verdict.FAILED, "EF.CardSecurity's signature is wrong", Code.DOCUMENT_ALTERED)
     path = chip.store.find_path(signer.certificate, signer.signing_time or chip.now)
-    if path.anchor is None:
-        return Check(Verdict.NOT_TRUSTED, f"EF.CardSecurity: {path.reason}", Code.DOCUMENT_UNTRUSTED)
+    trusted = passive.trust_check(signer, path)
+    if not trusted.passed:
+        return passive.untrusted(f"EF.CardSecurity: {trusted.reason}")
+    of_document = chip.passive.signer if chip.passive is not None else None
+    if of_document is None or country_of(of_document, issuer=True) != country_of(signer.certificate, issuer=True):
+        return passive.untrusted("EF.CardSecurity is not signed by the state that signed the document")
     return security_infos.parse(signed.content)
 
 

@@ -13,7 +13,7 @@ from firmware_bridge.apdu.command import Command
 from firmware_bridge.apdu.secure import SecureChannel
 from firmware_bridge.emrtd import curves, keys, signatures
 from firmware_bridge.emrtd.agreement import CurveAgreement, GroupAgreement
-from firmware_bridge.emrtd.domain_parameters import GROUPS
+from firmware_bridge.emrtd.domain_parameters import GROUPS, Curve, Group
 from firmware_bridge.emrtd.keys import CipherName
 from firmware_bridge.emrtd.security_infos import (
     ChipAuthenticationInfo,
@@ -96,10 +96,18 @@ def _demand(channel: Channel, command: Command) -> None:
         raise DocumentError(Code.DOCUMENT_CLONED, f"the chip refuses chip authentication: {status.meaning(sw)}")
 
 
-def verify_mapping(chip_data: bytes, mapping_key: bytes, key: ChipAuthenticationKey) -> bool:
-    """PACE with chip authentication mapping: whether the mapping key was made with the static key (4.4.3.5.2)."""
-    group, static = public_key(key)
-    if not isinstance(group, CurveAgreement):
+def verify_mapping(
+    chip_data: bytes, mapping_key: bytes, key: ChipAuthenticationKey, domain: Curve | Group | None
+) -> bool:
+    """PACE with chip authentication mapping over `domain`: whether the mapping key was made with the static key `key`.
+
+    A key of another domain, or one that nobody here can judge, did not make it (4.4.3.5.2): a chip may hold several.
+    """
+    try:
+        group, static = public_key(key)
+    except DocumentError:
+        return False
+    if not isinstance(group, CurveAgreement) or group.curve != domain:
         return False
     curve = group.curve
     return curves.multiply(curve, int.from_bytes(chip_data, "big"), static) == curves.decode(curve, mapping_key)

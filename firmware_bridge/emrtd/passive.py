@@ -77,7 +77,7 @@ def authenticate(
     moment = at or signer.signing_time or now or datetime.now(UTC)
     certificate = signer.certificate
     path = store.find_path(certificate, moment)
-    check = _differences(parsed, groups, genuine) or _trust(certificate, signer, path, issuing_state)
+    check = _differences(parsed, groups, genuine) or trust_check(signer, path, issuing_state)
     return PassiveResult(check, genuine, parsed, certificate, path.anchor, signer.signing_time)
 
 
@@ -90,9 +90,9 @@ def _differences(parsed: SecurityObject, groups: Mapping[int, bytes], genuine: f
     return None
 
 
-def _trust(
-    certificate: x509.Certificate, signer: signed_data.Signer, path: trust.TrustPath, issuing_state: str
-) -> Check:
+def trust_check(signer: signed_data.Signer, path: trust.TrustPath, issuing_state: str = "") -> Check:
+    """Whether `signer`, whose way to an anchor is `path`, may sign for a document (of `issuing_state`, if given)."""
+    certificate = signer.certificate
     if path.anchor is None:
         return untrusted(path.reason)
     signed_at = signer.signing_time

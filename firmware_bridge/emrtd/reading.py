@@ -118,8 +118,8 @@ def _open_by_pace(chip: Chip, key: AccessKey) -> bool:
             return False
         raise
     chip.channel = chip.pace.channel
-    cam = offer.mapping is security_infos.Mapping.CHIP_AUTHENTICATION
-    chip.access = Access.PACE_CAM if cam else Access.PACE
+    # The mapping that also proves the chip is told as such once it has (`authentication.chip_check`).
+    chip.access = Access.PACE
     return True
 
 

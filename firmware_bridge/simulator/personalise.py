@@ -174,9 +174,8 @@ def _pace_infos(profile: Profile) -> list[bytes]:
 def _security_infos(
     profile: Profile, static: StaticKey | None, active: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None
 ) -> list[bytes]:
-    infos: list[bytes] = []
+    infos = _pace_infos(profile)
     if static is not None:
-        infos += _pace_infos(profile)
         infos += [_sequence(static.oid, _integer(1)), public_key_info(static)]
     if isinstance(active, ec.EllipticCurvePrivateKey):
         plain_sha256 = tlv.encode(0x06, oid_bytes("0.4.0.127.0.7.1.1.4.1.3"))

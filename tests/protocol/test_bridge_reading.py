@@ -1,10 +1,13 @@
 """A whole read against the simulated chip: every way in, every way to prove itself, every way to be false."""
 
+from dataclasses import replace
+
 import pytest
 
+from firmware_bridge.apdu import tlv
 from firmware_bridge.document import Access, CheckName, Document, DocumentKind, PortraitFormat, Verdict
 from firmware_bridge.emrtd.domain_parameters import CURVES, GROUPS
-from firmware_bridge.emrtd.files import CARD_ACCESS
+from firmware_bridge.emrtd.files import CARD_ACCESS, CARD_SECURITY
 from firmware_bridge.emrtd.files import GROUPS as FILES
 from firmware_bridge.emrtd.keys import CipherName
 from firmware_bridge.emrtd.security_infos import Mapping, PaceInfo
@@ -21,7 +24,8 @@ from firmware_bridge.simulator import (
     variants,
 )
 from firmware_bridge.simulator.faults import ShortCard
-from firmware_bridge.simulator.personalise import pace
+from firmware_bridge.simulator.personalise import pace, public_key_info
+from firmware_bridge.simulator.pki import sign
 from tests.protocol.bridge_chips import PERSON, memory, picture, read, state, store_of
 
 ALL_PASSED = {CheckName.PASSIVE, CheckName.CHIP, CheckName.ACTIVE, CheckName.EXPIRY}
@@ -131,6 +135,55 @@ def test_active_authentication_alone_tells_a_clone(kind: str) -> None:
 def test_a_copy_that_hides_its_keys_is_told() -> None:
     document = read(variants.hidden(memory()))
     assert failure(document) == {CheckName.CHIP: Code.DOCUMENT_CLONED, CheckName.ACTIVE: Code.DOCUMENT_CLONED}
+
+
+def with_foreign_mapping(genuine: Personalisation, signed_by: IssuingState) -> Personalisation:
+    """A copy that claims PACE with chip authentication mapping, by a key of its own that `signed_by` vouches for."""
+    claimed = Profile(pace=(pace(Mapping.CHIP_AUTHENTICATION),))
+    return replace(
+        personalise(PERSON, picture(), signed_by, claimed), application=genuine.application, static=None, active=None
+    )
+
+
+@pytest.mark.parametrize("active", ["", "rsa"])
+@pytest.mark.parametrize("signed_by", [IssuingState.create(), state()], ids=["nobody", "the same state"])
+def test_a_copy_cannot_prove_itself_by_a_mapping_that_the_document_was_not_made_with(
+    signed_by: IssuingState, active: str
+) -> None:
+    document = read(with_foreign_mapping(memory(Profile(pace=(), active_authentication=active)), signed_by))
+    assert document.check(CheckName.PASSIVE).passed
+    assert document.check(CheckName.CHIP).code is Code.DOCUMENT_CLONED
+    assert document.access is Access.PACE
+
+
+@pytest.mark.parametrize("signed_by", [IssuingState.create(), state()], ids=["nobody", "the same state"])
+def test_a_chip_without_any_key_of_its_own_gains_nothing_by_a_mapping_with_another_s(signed_by: IssuingState) -> None:
+    bare = memory(Profile(pace=(), chip_authentication=None, active_authentication=""))
+    document = read(with_foreign_mapping(bare, signed_by))
+    assert document.check(CheckName.PASSIVE).passed
+    assert document.check(CheckName.CHIP).verdict is Verdict.NOT_TRUSTED
+    assert document.access is Access.PACE
+
+
+def test_a_mapping_key_that_another_state_vouches_for_proves_nothing() -> None:
+    made = memory(Profile(pace=(pace(Mapping.CHIP_AUTHENTICATION),), chip_authentication=None))
+    elsewhere = IssuingState.create("DE")
+    foreign = with_foreign_mapping(made, elsewhere)
+    check = read(foreign, store=store_of(state(), elsewhere)).check(CheckName.CHIP)
+    assert check.verdict is Verdict.NOT_TRUSTED
+    assert check.reason == "EF.CardSecurity is not signed by the state that signed the document"
+
+
+def test_a_chip_with_several_keys_proves_the_one_that_it_mapped_with() -> None:
+    held = memory(Profile(pace=(pace(Mapping.CHIP_AUTHENTICATION),)))
+    other = memory(Profile(chip_authentication=(CipherName.AES_256, 15)))
+    assert held.mapping_static is not None
+    assert other.static is not None
+    infos = tlv.encode(0x31, public_key_info(other.static) + public_key_info(held.mapping_static))
+    security = sign(state().signer, "0.4.0.127.0.7.3.2.1", infos)
+    document = read(replace(held, master={**held.master, CARD_SECURITY.fid: security}), WITH_NONCE)
+    assert passed(document) == ALL_PASSED
+    assert document.access is Access.PACE_CAM
 
 
 def test_an_altered_portrait_is_told_and_not_used() -> None:
