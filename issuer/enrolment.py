@@ -32,7 +32,7 @@ def new_code(layout: Layout, engine: Engine, terminal: str, lifetime: int) -> st
     Raises:
         IssuerError: the name cannot be used.
     """
-    pki.check_name(terminal)
+    _check_name(engine, terminal)
     secret = secrets.token_bytes(SECRET_SIZE)
     store.add_code(engine, _digest(secret), terminal, int(time.time()) + lifetime)
     server = certificates.load_certificate(layout.key("provisioning")).public_bytes(Encoding.DER)
@@ -43,16 +43,18 @@ def new_code(layout: Layout, engine: Engine, terminal: str, lifetime: int) -> st
 def enrol(layout: Layout, engine: Engine, secret: bytes, device: bytes, tls: bytes) -> dict[str, str]:
     """Certificates for the keys of the requests `device` and `tls` (PEM), and the anchors, by file name.
 
-    The code is used up only by requests that hold. A terminal that enrols again gets a new key beside its old ones.
+    The code is used up only by requests that hold. A terminal that enrols again gets a new key beside its old ones, or
+    new certificates for the same one: its first answer may have been lost on the way.
 
     Raises:
         IssuerError: a request that does not hold, or a code that is unknown, expired or used.
     """
     device_key, tls_key = _device_key(layout, device), _tls_key(tls)
+    beside = _beside(layout)
     terminal = store.use_code(engine, _digest(secret), int(time.time()))
     if terminal is None:
         raise IssuerError("the code is unknown, expired or used: ask for a new one")
-    return _admit(layout, engine, terminal, device_key, tls_key)
+    return _admit(layout, engine, terminal, device_key, tls_key) | beside
 
 
 def sign(layout: Layout, engine: Engine, terminal: str, device: bytes, tls: bytes) -> dict[str, str]:
@@ -61,8 +63,8 @@ def sign(layout: Layout, engine: Engine, terminal: str, device: bytes, tls: byte
     Raises:
         IssuerError: a request that does not hold, or a name that cannot be used.
     """
-    pki.check_name(terminal)
-    return _admit(layout, engine, terminal, _device_key(layout, device), _tls_key(tls))
+    _check_name(engine, terminal)
+    return _admit(layout, engine, terminal, _device_key(layout, device), _tls_key(tls)) | _beside(layout)
 
 
 def _admit(layout: Layout, engine: Engine, terminal: str, device_key: PublicKey, tls_key: PublicKey) -> dict[str, str]:
@@ -71,9 +73,19 @@ def _admit(layout: Layout, engine: Engine, terminal: str, device_key: PublicKey,
         ueid = pki.new_ueid()
         store.add_terminal(engine, terminal, ueid)
     store.add_key(engine, terminal, thumbprint(device_key).hex())
-    issued = _issue(layout, terminal, ueid, device_key, tls_key)
+    return _issue(layout, terminal, ueid, device_key, tls_key)
+
+
+def _beside(layout: Layout) -> dict[str, str]:
+    """What an answer brings besides certificates: the anchors and the site's files."""
     anchors = {f"trust/{name}": content.decode("ascii") for name, content in pki.trust_files(layout).items()}
-    return issued | anchors | site.files(layout)
+    return anchors | site.files(layout)
+
+
+def _check_name(engine: Engine, terminal: str) -> None:
+    pki.check_name(terminal)
+    if store.is_revoked(engine, terminal):
+        raise IssuerError(f"{terminal} is revoked, and stays so: choose another name")
 
 
 def renew(layout: Layout, engine: Engine, issuer: str, signed: bytes) -> dict[str, str]:

@@ -146,9 +146,18 @@ def add_terminal(engine: Engine, terminal: str, ueid: bytes) -> None:
 
 
 def add_key(engine: Engine, terminal: str, thumbprint: str) -> None:
-    """Enter a device key of a terminal; its counter starts anew."""
-    with engine.begin() as connection:
-        connection.execute(KEYS.insert().values(thumbprint=thumbprint, terminal=terminal, counter=0))
+    """Enter a device key of a terminal with a counter of its own; nothing changes when it is there already.
+
+    Raises:
+        IssuerError: it is another terminal's, or revoked.
+    """
+    try:
+        with engine.begin() as connection:
+            connection.execute(KEYS.insert().values(thumbprint=thumbprint, terminal=terminal, counter=0))
+    except IntegrityError as error:
+        state = key_state(engine, thumbprint)
+        if state is None or state.terminal != terminal or state.revoked:
+            raise IssuerError("this device key is another terminal's, or revoked: make a new one") from error
 
 
 def terminals(engine: Engine) -> list[str]:
@@ -163,6 +172,13 @@ def ueid_of(engine: Engine, terminal: str) -> bytes | None:
     with engine.connect() as connection:
         found = connection.execute(sa.select(TERMINALS.c.ueid).where(TERMINALS.c.terminal == terminal)).scalar()
     return None if found is None else bytes(found)
+
+
+def is_revoked(engine: Engine, terminal: str) -> bool:
+    """Whether a terminal was revoked."""
+    query = sa.select(TERMINALS.c.revoked_at).where(TERMINALS.c.terminal == terminal)
+    with engine.connect() as connection:
+        return connection.execute(query).scalar() is not None
 
 
 def add_code(engine: Engine, digest: str, terminal: str, expires_at: int) -> None:

@@ -19,6 +19,7 @@ from agent.trust.errors import TrustError
 from agent.trust.request import certification_request
 from issuer import enrolment as at_issuer
 from issuer import pki, store
+from issuer.errors import IssuerError
 from issuer.layout import Layout
 from tests.protocol.wire_stack import Stack, evidence, free_port, listens, needs_broker, stack, terminal
 
@@ -92,6 +93,33 @@ def test_a_code_works_once(deployment: Stack, url: str, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     enrolment.enrol(url, code, tmp_path / "first", file_key.create(tmp_path / "first" / "device.key"))
     assert refused(url, code, tmp_path / "second") == "provision.refused"
+
+
+def test_a_terminal_whose_answer_was_lost_enrols_again_with_the_same_key(
+    deployment: Stack, url: str, tmp_path: Path
+) -> None:
+    signer = file_key.create(tmp_path / "device.key")
+    asked = json.loads(enrolment.request_by_hand(tmp_path, signer))
+    with store.opened(store.sqlite_url(deployment.layout.database)) as engine:
+        lost = code_for(deployment.layout, "lost-answer")
+        at_issuer.enrol(deployment.layout, engine, lost.secret, asked["device"].encode(), asked["tls"].encode())
+    assert enrolment.enrol(url, code_for(deployment.layout, "lost-answer"), tmp_path, signer) == "lost-answer"
+    # The key of one terminal is never another's.
+    with pytest.raises(TrustError) as failed:
+        enrolment.enrol(url, code_for(deployment.layout, "another-name"), tmp_path, signer)
+    assert failed.value.code == "provision.refused"
+
+
+def test_a_code_is_not_used_up_by_an_issuer_that_cannot_answer(deployment: Stack, url: str, tmp_path: Path) -> None:
+    code = code_for(deployment.layout, "unanswered")
+    settings = deployment.layout.site_settings
+    written = settings.read_bytes()
+    settings.write_text("not TOML [")
+    try:
+        assert refused(url, code, tmp_path) == "provision.refused"
+    finally:
+        settings.write_bytes(written)
+    assert enrolment.enrol(url, code, tmp_path, file_key.load(tmp_path / "device.key")) == "unanswered"
 
 
 def test_a_code_that_is_over_is_refused(deployment: Stack, url: str, tmp_path: Path) -> None:
@@ -204,3 +232,5 @@ def test_a_revoked_terminal_cannot_renew(deployment: Stack, url: str, tmp_path: 
     with pytest.raises(TrustError) as failed:
         enrolment.renew(url, tmp_path, signer)
     assert failed.value.code == "provision.refused"
+    with pytest.raises(IssuerError, match="is revoked"):
+        code_for(deployment.layout, "revoked")
