@@ -63,8 +63,9 @@ def _decode(content: bytes, formats: tuple[str, ...], largest: int) -> Image:
         raise ValueError(f"not a picture of a known format ({', '.join(formats)})") from error
     except Pillow.DecompressionBombError as error:
         raise ValueError("too many pixels") from error
-    except (OSError, SyntaxError, EOFError, IndexError, KeyError, TypeError, MemoryError) as error:
-        # Pillow's decoders answer broken files with almost any of these.
+    except ValueError:
+        raise
+    except Exception as error:  # Pillow's decoders answer broken files with almost anything
         raise ValueError(f"damaged or cut off ({type(error).__name__})") from error
 
 

@@ -89,6 +89,7 @@ class Verifier:
     async def verify(self, reader: Reading) -> Outcome:
         """One verification of the document on `reader`. Always returns an outcome; afterwards nothing is kept."""
         case = Case(self._draw())
+        self._inputs.begin()
         self._presenter.begin(len(case.challenge.steps))
         try:
             outcome = await self._run(case, reader)
@@ -164,13 +165,13 @@ class Verifier:
             await _first_error(tasks)
         finally:
             case.cancel.set()
-            done, late = await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
-            for task in late:
-                task.cancel()
-            for task in done:
-                # The first error was raised above; what followed from it is of no interest.
-                if not task.cancelled():
-                    task.exception()
+            try:
+                await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
+            finally:
+                for task in tasks:
+                    # The first error was raised above; what followed from it is of no interest.
+                    if not task.cancel() and not task.cancelled():
+                        task.exception()
 
     async def _read(self, case: Case, reader: Reading) -> None:
         loop = asyncio.get_running_loop()
@@ -301,9 +302,9 @@ class Verifier:
         try:
             yield
         except asyncio.CancelledError:
-            if not stopped or body is None:
+            # Whoever else ends the task means all of it: that is not the person's to take back.
+            if not stopped or body is None or body.uncancel() > 0:
                 raise
-            body.uncancel()
             raise RenzhengError("verification.cancelled", "the person ended it") from None
         finally:
             watcher.cancel()

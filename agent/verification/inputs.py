@@ -4,14 +4,13 @@ import asyncio
 import logging
 import threading
 from datetime import UTC, datetime
-from time import monotonic
 
 from firmware_bridge.reader import AccessKey
 from firmware_bridge.scanner.codes import access_key
 
 log = logging.getLogger(__name__)
 
-#: A key that was scanned before its document lay on the reader is forgotten after this many seconds.
+#: A key that nobody has taken, for its document never lay on the reader, is forgotten after this many seconds.
 KEY_LIFETIME = 60.0
 
 
@@ -20,15 +19,17 @@ class Inputs:
 
     def __init__(self) -> None:
         self._key: AccessKey | None = None
-        self._given = 0.0
+        self._expiry: asyncio.TimerHandle | None = None
         self._arrived = asyncio.Event()
         self.cancelled = asyncio.Event()
         #: The person asked for the staff; the camera's thread sees it between two frames.
         self.staffed = threading.Event()
 
     def give(self, key: AccessKey) -> None:
-        """Offer the key of the document that lies, or will lie, on the reader."""
-        self._key, self._given = key, monotonic()
+        """Offer the key of the document that lies, or will lie, on the reader (call it on the loop)."""
+        self._forget_key()
+        self._key = key
+        self._expiry = asyncio.get_running_loop().call_later(KEY_LIFETIME, self._forget_key)
         self._arrived.set()
 
     def scanned(self, text: str) -> None:
@@ -49,17 +50,25 @@ class Inputs:
 
     async def take(self) -> AccessKey:
         """The next key; waits until there is one."""
-        while True:
-            if self._key is not None and monotonic() - self._given <= KEY_LIFETIME:
-                key, self._key = self._key, None
-                self._arrived.clear()
-                return key
-            self._arrived.clear()
+        while self._key is None:
             await self._arrived.wait()
+        key = self._key
+        self._forget_key()
+        return key
+
+    def begin(self) -> None:
+        """Somebody steps up: what was wished for before is not their wish, but the key may be theirs."""
+        self.cancelled.clear()
+        self.staffed.clear()
 
     def clear(self) -> None:
         """Forget everything: the person has gone."""
+        self._forget_key()
+        self.begin()
+
+    def _forget_key(self) -> None:
         self._key = None
         self._arrived.clear()
-        self.cancelled.clear()
-        self.staffed.clear()
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None

@@ -52,6 +52,13 @@ def animated() -> bytes:
     return encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
 
 
+def turned_with(tag: int, kind: int) -> bytes:
+    """A JPEG whose EXIF asks for a quarter turn, and gives `tag` in a kind of value that it never has."""
+    entries = sorted([struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0), struct.pack(">HHI4s", tag, kind, 1, b"ab")])
+    directory = struct.pack(">4sIH", b"MM\0*", 8, len(entries)) + b"".join(entries) + bytes(4)
+    return encoded(holder(), "JPEG", exif=b"Exif\0\0" + directory)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -67,6 +74,8 @@ def animated() -> bytes:
         lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         lambda: encoded(holder(), "GIF"),
         lambda: encoded(holder(), "TIFF"),
+        lambda: turned_with(0x0213, 7),
+        lambda: turned_with(0x010E, 11),
     ],
     ids=[
         "empty",
@@ -81,6 +90,8 @@ def animated() -> bytes:
         "svg",
         "gif",
         "tiff",
+        "exif struct.error",
+        "exif AttributeError",
     ],
 )
 def test_what_is_no_portrait_is_refused(make: Callable[[], bytes]) -> None:
