@@ -114,6 +114,8 @@ def address(url: str) -> tuple[str, int]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
+        # As the resolver will: what no DNS name can be (an empty or too long label) is no OSError there.
+        (host or "").encode("idna")
     except ValueError:
         host, port = None, None
     if host is None or parts.scheme != "mqtts":

@@ -81,7 +81,7 @@ class MqttLink:
             self._supervisor = asyncio.get_running_loop().create_task(self._supervise())
 
     async def stop(self) -> None:
-        """Say goodbye (the status becomes offline, the session ends) and stop."""
+        """Say goodbye (the status becomes offline) and stop. The broker keeps the session for its time."""
         if self._supervisor is None:
             return
         if self.connected and self._status is not None:

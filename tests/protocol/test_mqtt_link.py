@@ -35,6 +35,15 @@ def folder(deployment: Stack) -> Path:
     return deployment.enroll(f"lobby-{secrets.token_hex(4)}")
 
 
+@pytest.mark.parametrize(
+    "url", ["tcp://broker", "mqtts://", "mqtts://b:99999", "mqtts://b:x", "mqtts://a..b", f"mqtts://{'b' * 64}"]
+)
+def test_what_is_no_brokers_url_is_told_at_once(tmp_path: Path, url: str) -> None:
+    with pytest.raises(TransportError) as refused:
+        MqttLink(client_id="lobby", brokers=[url], tls=Tls(tmp_path / "ca", tmp_path / "pem", tmp_path / "key"))
+    assert refused.value.code == "broker.credentials"
+
+
 async def test_a_terminal_cannot_write_anothers_topics(deployment: Stack, folder: Path) -> None:
     async with linked(folder, deployment.url) as link:
         await link.wait_connected(5)
