@@ -1,8 +1,9 @@
 """Which commands were accepted, and which of them have ended: on disk before the command begins.
 
 So a command that arrives twice is done once, also when the first ended this process. Identifiers are kept for longer
-than any command lives; only so many are accepted in that time. When the file is damaged, commands are refused for as
-long as one lives: nothing that was done before can then be repeated.
+than any command lives; only so many are accepted in that time. Time runs forward: a broker that plays old epochs to a
+terminal that has just started cannot bring a forgotten command back. When the file is damaged, commands are refused
+for as long as one lives: nothing that was done before can then be repeated.
 """
 
 import logging
@@ -19,6 +20,9 @@ _LOG = logging.getLogger(__name__)
 _LIMIT = 512 * 1024
 #: Accepted commands that can still be repeated; more in that time are refused.
 _MOST = 1000
+#: How much earlier than at the last accepted command it may be: less than what lies between the end of a command's life
+#: and its being forgotten.
+_BACKWARDS = MAX_LIFETIME // 2
 
 
 class _Accepted(BaseModel):
@@ -54,8 +58,8 @@ class CommandJournal:
         """Write down that the command is about to be done.
 
         Raises:
-            RenzhengError: `command.repeated`, `command.too_many`, `command.journal`, or `command.disk`; it must not be
-                done.
+            RenzhengError: `command.repeated`, `command.stale`, `command.too_many`, `command.journal`, or
+                `command.disk`; it must not be done.
         """
         if self._lost:
             self._closed_until = now + MAX_LIFETIME
@@ -65,6 +69,8 @@ class CommandJournal:
             raise RenzhengError("command.journal", "the list of accepted commands was lost lately")
         if command_id.hex() in self._accepted:
             raise RenzhengError("command.repeated", "this command was accepted before")
+        if any(now < entry.at - _BACKWARDS for entry in self._accepted.values()):
+            raise RenzhengError("command.stale", "a command was accepted at a later time than this one's")
         kept = {key: entry for key, entry in self._accepted.items() if entry.at > now - 2 * MAX_LIFETIME}
         if len(kept) >= _MOST:
             raise RenzhengError("command.too_many", f"{_MOST} commands were accepted lately")

@@ -70,7 +70,11 @@ class CommandServer:
         """Tell how the last process's commands ended, then do commands until cancelled."""
         for command_id, name, ends_process in self._journal.unfinished():
             result = ("done", "") if ends_process else ("interrupted", "command.interrupted")
-            await self._end(command_id, CommandResult.model_validate(_fields(command_id, name, *result)))
+            try:
+                await self._end(command_id, CommandResult.model_validate(_fields(command_id, name, *result)))
+            except RenzhengError as error:
+                # It stays in the journal, and the next process tells it.
+                _LOG.error("the end of a command could not be told: %s", error)
         while True:
             data = await self._waiting.get()
             try:

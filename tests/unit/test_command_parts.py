@@ -1,5 +1,6 @@
 """Who may order what, and that what was accepted is remembered."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,14 @@ from agent.commands import operators
 from agent.commands.journal import CommandJournal
 from agent.commands.operators import Operator, Role
 from agent.commands.registry import Action, Order, Registry
+from agent.commands.server import CommandServer
 from agent.configuration.signing import public_pem
 from agent.failures import RenzhengError
-from agent.wire.commands import MAX_LIFETIME
-from agent.wire.keys import thumbprint
+from agent.transport.mqtt import Incoming, MqttLink, Tls
+from agent.transport.outbox import Limits, Outbox
+from agent.wire import commands
+from agent.wire.commands import MAX_LIFETIME, Command
+from agent.wire.keys import SoftwareSigner, thumbprint
 
 NOW = 1_800_000_000
 
@@ -114,6 +119,16 @@ class TestJournal:
         journal.accept(b"c" * 16, "identify", now=NOW + 3 * MAX_LIFETIME, ends_process=False)
         assert journal.unfinished() == [(b"c" * 16, "identify", False)]
 
+    def test_one_that_was_forgotten_does_not_come_back_with_the_time_of_then(self, tmp_path: Path) -> None:
+        journal = CommandJournal(tmp_path / "commands.json")
+        journal.accept(b"a" * 16, "restart", now=NOW, ends_process=False)
+        journal.accept(b"b" * 16, "restart", now=NOW + 3 * MAX_LIFETIME, ends_process=False)
+        for each in (journal, CommandJournal(tmp_path / "commands.json")):
+            with pytest.raises(RenzhengError) as error:
+                each.accept(b"a" * 16, "restart", now=NOW + MAX_LIFETIME, ends_process=False)
+            assert error.value.code == "command.stale"
+        journal.accept(b"c" * 16, "restart", now=NOW + 3 * MAX_LIFETIME - 10, ends_process=False)
+
     def test_a_flood_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(journal_module, "_MOST", 2)
         journal = CommandJournal(tmp_path / "commands.json")
@@ -133,3 +148,33 @@ class TestJournal:
             assert error.value.code == "command.journal"
             assert journal.unfinished() == []
         CommandJournal(path).accept(b"b" * 16, "restart", now=NOW + 3 * MAX_LIFETIME, ends_process=True)
+
+
+async def test_an_end_that_cannot_be_told_yet_keeps_nobody_from_being_served(tmp_path: Path) -> None:
+    path, done = tmp_path / "commands.json", asyncio.Event()
+    CommandJournal(path).accept(bytes(16), "restart", now=NOW, ends_process=True)
+
+    async def identify(_order: Order) -> bytes:
+        done.set()
+        return b""
+
+    anna, registry = ec.generate_private_key(ec.SECP256R1()), Registry()
+    registry.add(Action("identify", Role.OBSERVER, identify))
+    people = {thumbprint(anna.public_key()): Operator("anna", Role.OBSERVER, anna.public_key(), None)}
+    link = MqttLink(client_id="lobby", brokers=["mqtts://localhost"], tls=Tls(tmp_path, tmp_path, tmp_path))
+    full = Outbox(tmp_path / "outbox.db", bytes(32), Limits(rows=0))
+    server = CommandServer(link, full, people, registry, CommandJournal(path), terminal="lobby", clock=lambda: NOW)
+    order = Command(
+        issued_at=NOW, command_id=b"a" * 16, terminal="lobby", name="identify", expires_at=NOW + MAX_LIFETIME
+    )
+    server.take(Incoming("", commands.sign(order, SoftwareSigner(anna)), False, b"", ""))
+    life = asyncio.create_task(server.run())
+    try:
+        async with asyncio.timeout(5):
+            await asyncio.wait({life, asyncio.create_task(done.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        assert done.is_set()
+    finally:
+        life.cancel()
+        await asyncio.wait({life})
+        await full.close()
+    assert (bytes(16), "restart", True) in CommandJournal(path).unfinished()
