@@ -70,16 +70,23 @@ class Bundles:
         return await asyncio.to_thread(self._lay_out, signed, manifest, revision)
 
     def forget_others(self) -> None:
-        """Remove the folders and files that neither the active nor the previous nor a candidate bundle needs."""
+        """Remove the folders and files that neither the active nor the previous nor a candidate bundle needs.
+
+        Not while one is being fetched: what has arrived of it would go too.
+        """
         state = self.journal.read()
         needed = {self.path(each) for each in (state.active, state.previous, state.candidate) if each is not None}
-        for path in self.folder.glob("[0-9]*-*"):
-            if path not in needed:
-                shutil.rmtree(path)
-        for path in (self.folder / _FILES).glob("*"):
-            # The last link to its content: no bundle uses it any more.
-            if path.stat().st_nlink == 1:
-                path.unlink()
+        try:
+            # A folder that a power cut kept from its name holds on to files, too.
+            for path in (*self.folder.glob("[0-9]*-*"), *self.folder.glob(".[0-9]*-*.new")):
+                if path not in needed:
+                    shutil.rmtree(path)
+            for path in (self.folder / _FILES).glob("*"):
+                # The last link to its content: no bundle uses it any more.
+                if path.stat().st_nlink == 1:
+                    path.unlink()
+        except OSError as error:
+            _LOG.warning("old bundles could not be removed: %s", error.strerror)
 
     def _lay_out(self, signed: bytes, manifest: BundleManifest, revision: Revision) -> Path:
         path = self.path(revision)

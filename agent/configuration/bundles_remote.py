@@ -20,7 +20,7 @@ from agent.configuration.bundles_fetch import HttpsSource, MqttSource, Source
 from agent.configuration.remote import report_untold
 from agent.configuration.remote_intake import Intake, serve
 from agent.configuration.remote_trial import Acts, Trial
-from agent.configuration.store_journal import Revision, admit
+from agent.configuration.store_journal import Phase, Revision, admit
 from agent.failures import RenzhengError
 from agent.transport.mqtt import MqttLink
 from agent.transport.outbox import Outbox
@@ -66,7 +66,13 @@ class RemoteBundles:
 
     async def run(self) -> None:
         """Finish what was under way, report, then take manifests until cancelled."""
-        await serve(self._trial.resume(), self._intake.next, self._consider, self._report, subject=_SUBJECT)
+        await serve(self._resume(), self._intake.next, self._consider, self._report, subject=_SUBJECT)
+
+    async def _resume(self) -> None:
+        on_trial = self._bundles.journal.read().phase is Phase.APPLYING
+        await self._trial.resume()
+        if on_trial:
+            await asyncio.to_thread(self._bundles.forget_others)
 
     async def _report(self) -> None:
         await report_untold(self._bundles.journal, self._outbox, _SUBJECT)

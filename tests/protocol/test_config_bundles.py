@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class Terminal:
         self.bundles = Bundles(folder / "bundles", KeyRing([self.authority.public_key]))
         self.tested: list[Path] = []
         self.fail_golden = False
+        self.apply: Callable[[Revision | None], Awaitable[None]] = _nothing
         self.origins: tuple[str, ...] = ()
         self.tls: ssl.SSLContext | None = None
         self._folder = folder
@@ -104,7 +105,7 @@ class Terminal:
             self.bundles,
             link,
             outbox,
-            Acts(_nothing, _nothing, _nothing),
+            Acts(self.apply, _nothing, _nothing),
             golden,
             terminal=self.name,
             clock=lambda: int(time.time()),
@@ -125,6 +126,10 @@ class Terminal:
 
     def arrived(self) -> int:
         return sum(path.stat().st_size for path in (self._folder / "bundles" / "files").glob("*.part"))
+
+    def folders(self) -> set[int]:
+        """The numbers of the bundles that are laid out."""
+        return {int(path.name.partition("-")[0]) for path in (self._folder / "bundles").glob("[0-9]*-*")}
 
 
 def same(folder: Path | None, models: Path) -> bool:
@@ -295,3 +300,40 @@ async def test_a_manifest_that_nobody_signed_is_refused(world: Stack, tmp_path: 
         terminal.authority = honest
         terminal.send(models, 1)
         await terminal.until("committed")
+
+
+async def test_old_bundles_go_also_where_each_is_applied_by_a_new_start(
+    world: Stack, tmp_path: Path, models: Path
+) -> None:
+    terminal = Terminal(world, "bundle-forget", tmp_path)
+    applied = asyncio.Event()
+
+    async def start_anew(_revision: Revision | None) -> None:
+        applied.set()
+        await asyncio.Event().wait()
+
+    terminal.apply = start_anew
+    for number in (1, 2, 3):
+        (models / "manifest.toml").write_text(f"version = {number}\n")
+        applied.clear()
+        async with terminal.running():
+            terminal.send(models, number)
+            async with asyncio.timeout(20):
+                await applied.wait()
+        async with terminal.running():
+            await terminal.until("committed", number=number)
+            end = time.monotonic() + 10
+            while terminal.folders() != {number, number - 1} - {0}:
+                assert time.monotonic() < end, terminal.folders()
+                await asyncio.sleep(0.02)
+
+
+def test_what_a_power_cut_left_half_laid_out_goes_with_its_files(tmp_path: Path) -> None:
+    bundles = Bundles(tmp_path, KeyRing([]))
+    for name in ("files", ".7-0123456789abcdef.new"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "files" / "digest").write_bytes(b"weights")
+    (tmp_path / ".7-0123456789abcdef.new" / "embed.tflite").hardlink_to(tmp_path / "files" / "digest")
+    bundles.forget_others()
+    assert [path.name for path in tmp_path.iterdir()] == ["files"]
+    assert list((tmp_path / "files").iterdir()) == []
