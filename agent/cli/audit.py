@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections import deque
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -49,8 +51,7 @@ def verify_(settings: Path, folder: Path | None, certificate: Path | None, known
     """
     folder = folder or load(settings).terminal.state / "audit"
     certificate = certificate or load(settings).identity.folder / DEVICE_CHAIN
-    if not folder.is_dir():
-        raise click.ClickException(f"{folder} is not there: no record has been written, or --settings is another's")
+    _must_be_there(folder)
     report = verify(folder, by_key(read_attester(read_certificates(certificate)[0]).public_key), head=_head(known))
     if as_json:
         click.echo(
@@ -73,7 +74,8 @@ def verify_(settings: Path, folder: Path | None, certificate: Path | None, known
 def show(settings: Path, folder: Path | None, last: int, as_json: bool) -> None:
     """Show the newest records."""
     folder = folder or load(settings).terminal.state / "audit"
-    records = [parse(line)[0] for _place, line in lines_of(folder)][-last:]
+    _must_be_there(folder)
+    records = list(_newest(folder, last))
     if as_json:
         click.echo(json.dumps(records))
         return
@@ -86,6 +88,19 @@ def show(settings: Path, folder: Path | None, last: int, as_json: bool) -> None:
         details = "  ".join(f"{name} {value}" for name, value in islice(record.items(), 8) if value != "")
         shown.add_row(str(seq), f"{datetime.fromtimestamp(float(str(at)), UTC):%Y-%m-%d %H:%M:%S}", str(event), details)
     Console().print(shown)
+
+
+def _must_be_there(folder: Path) -> None:
+    if not folder.is_dir():
+        raise click.ClickException(f"{folder} is not there: no record has been written, or --settings is another's")
+
+
+def _newest(folder: Path, last: int) -> Iterator[dict[str, object]]:
+    for place, line in deque(lines_of(folder), last):
+        try:
+            yield parse(line)[0]
+        except ValueError:
+            raise click.ClickException(f"{place} is not a record; `renzheng audit verify` says what holds") from None
 
 
 def _head(text: str | None) -> Head | None:

@@ -4,7 +4,7 @@ A record holds an event, codes, numbers and digests, never a person. One line a 
 
     {"record": {"seq": 7, "time": …, "event": …, "prev": "<sha256 of line 6>", …}, "signature": "<base64url>"}
 
-A changed, missing or reordered line breaks the chain. A cut tail does not: `head()` goes to the issuer with every
+A changed, missing or reordered line breaks the chain. A cut tail does not: `Audit.head` goes to the issuer with every
 telemetry message, and `renzheng audit verify --head` holds the file against it.
 """
 
@@ -17,6 +17,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,8 @@ SEGMENT_BYTES = 1 << 20
 SEGMENTS = 8
 MAX_LINE = 4096
 GENESIS = "0" * 64
+#: Ends the name of a file that could not be continued.
+BROKEN = ".broken"
 
 _NAME = re.compile(r"audit-(\d{10})\.jsonl")
 _EVENT = re.compile(r"[a-z_]+(?:\.[a-z_]+)*")
@@ -137,15 +140,20 @@ class Audit:
         try:
             return Head(seq_of(parse(lines[-1])[0]), digest_of(lines[-1]))
         except ValueError:
-            # The terminal goes on; the gap stays for `renzheng audit verify` to find.
+            # The terminal goes on; what is set aside stays for `renzheng audit verify` to name.
             events.emit(events.AUDIT_BROKEN, file=files[-1].name)
-            files[-1].rename(files[-1].with_suffix(".broken"))
+            files[-1].rename(_unused(files[-1].with_suffix(BROKEN)))
             return self._resume()
 
 
 def segments(folder: Path) -> list[Path]:
     """The audit's files, oldest first."""
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def set_aside(folder: Path) -> list[Path]:
+    """The files that the agent could not continue: what they held is in no chain."""
+    return sorted(path for path in folder.iterdir() if BROKEN in path.suffixes)
 
 
 def lines_of(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -172,13 +180,20 @@ def parse(line: bytes) -> tuple[dict[str, object], bytes]:
     Raises:
         ValueError: not a line of an audit.
     """
-    parsed = json.loads(line)
+    try:
+        parsed = json.loads(line)
+    except RecursionError:
+        raise ValueError("not a record") from None
     if not isinstance(parsed, dict) or parsed.keys() != {"record", "signature"}:
         raise ValueError("not a record")
     record, signature = parsed["record"], parsed["signature"]
     if not isinstance(record, dict) or not record.keys() >= _RESERVED or not isinstance(signature, str):
         raise ValueError("not a record")
-    return record, base64.urlsafe_b64decode(signature)
+    decoded = base64.urlsafe_b64decode(signature)
+    # One way to write a record: what could be written twice, the newest line above all, could be changed unseen.
+    if encode(record, decoded) != line:
+        raise ValueError("not a record")
+    return record, decoded
 
 
 def seq_of(record: Mapping[str, object]) -> int:
@@ -204,6 +219,12 @@ def _refuse_free_text(event: str, fields: Mapping[str, Value]) -> None:
     for name, value in fields.items():
         if isinstance(value, str) and not _VALUE.fullmatch(value):
             raise ValueError(f"{event}: {name} is free text")
+
+
+def _unused(path: Path) -> Path:
+    """`path`, or the first of `path.1`, `path.2` and so on that is not taken."""
+    numbered = (path.with_name(f"{path.name}.{number}") for number in count(1))
+    return next(free for free in chain((path,), numbered) if not free.exists())
 
 
 def _sync_folder(folder: Path) -> None:

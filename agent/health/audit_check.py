@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.failures import RenzhengError
-from agent.health.audit import GENESIS, Head, canonical, digest_of, lines_of, parse, seq_of
+from agent.health.audit import GENESIS, Head, canonical, digest_of, lines_of, parse, seq_of, set_aside
 from agent.wire import keys
 from agent.wire.errors import Fault, WireError
 from agent.wire.keys import PublicKey
@@ -26,10 +26,14 @@ class AuditReport:
 def verify(folder: Path, signed: Verify, *, head: Head | None = None) -> AuditReport:
     """Walk the chain in `folder`; `head` is the newest record that somebody else has seen.
 
-    Old segments are dropped by design, so a chain may begin behind record 1; what is there must be unbroken.
+    Old segments are dropped by design, so a chain may begin behind record 1; what is there must be unbroken. A file
+    that the agent had to set aside is a fault: a chain that began anew behind it would look whole.
     """
     records = first = 0
-    last, seen = Head(0, GENESIS), head is None
+    last = Head(0, GENESIS)
+    seen = head is None or head == last
+    if broken := set_aside(folder):
+        return AuditReport(records, first, last, f"{broken[0].name}: could not be continued and was set aside")
     for place, line in lines_of(folder):
         try:
             record, signature = parse(line)

@@ -52,6 +52,9 @@ def refused(lines: list[bytes]) -> list[bytes]:
         (lambda lines: [lines[1], lines[0], *lines[2:]], "jsonl:2: the chain is broken"),
         (lambda lines: [*lines, lines[-1]], "jsonl:6: the chain is broken"),
         (lambda lines: [*lines[:-1], b"{}\n"], "jsonl:5: not a record"),
+        (lambda lines: [*lines[:-1], lines[-1].replace(b":", b": ", 1)], "jsonl:5: not a record"),
+        (lambda lines: [*lines[:-1], lines[-1].replace(b'"time":', b'"seconds":NaN,"time":')], "jsonl:5: not a record"),
+        (lambda lines: [*lines[:-1], b"[" * 4000 + b"\n"], "jsonl:5: not a record"),
     ],
 )
 def test_a_change_is_found_at_its_place(tmp_path: Path, signer: SoftwareSigner, edit, named: str) -> None:  # type: ignore[no-untyped-def]  # as above
@@ -85,14 +88,32 @@ def test_a_power_cut_in_the_middle_of_a_record_costs_that_record_alone(
     assert (report.fault, report.records) == ("", 6)
 
 
-def test_a_last_line_that_is_no_record_is_set_aside_and_the_terminal_goes_on(
+@pytest.mark.parametrize("last", [b"\0" * 100, b"[" * 4000])
+def test_a_file_that_cannot_be_continued_is_set_aside_and_the_terminal_goes_on(
+    tmp_path: Path, signer: SoftwareSigner, last: bytes
+) -> None:
+    for _ in range(2):
+        head = written(tmp_path, signer, 2)
+        assert head.seq == 2
+        segments(tmp_path)[0].write_bytes(last + b"\n")
+    written(tmp_path, signer, 2)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "audit-0000000001.jsonl", "audit-0000000001.broken", "audit-0000000001.broken.1",
+    }  # fmt: skip
+    # The chain that began anew is whole, and says nothing of what stood there before.
+    assert "audit-0000000001.broken: could not be continued" in verify(tmp_path, by_key(signer.public_key)).fault
+    for path in tmp_path.glob("*.broken*"):
+        path.unlink()
+    assert verify(tmp_path, by_key(signer.public_key)).fault == ""
+
+
+def test_a_terminal_that_was_heard_before_its_first_record_is_not_accused(
     tmp_path: Path, signer: SoftwareSigner
 ) -> None:
+    told = Audit(tmp_path, signer).head
+    assert verify(tmp_path, by_key(signer.public_key), head=told).fault == ""
     written(tmp_path, signer)
-    segments(tmp_path)[0].write_bytes(b"\0" * 100 + b"\n")
-    written(tmp_path, signer, 2)
-    assert len(list(tmp_path.glob("*.broken"))) == 1
-    assert verify(tmp_path, by_key(signer.public_key)).records == 2
+    assert verify(tmp_path, by_key(signer.public_key), head=told).fault == ""
 
 
 def test_a_full_disk_costs_one_record_and_never_the_chain(tmp_path: Path, signer: SoftwareSigner) -> None:
