@@ -1,7 +1,9 @@
 """`renzheng`: one command a module, loaded when it is called, so that `--help` and completion stay quick."""
 
+import errno
 import importlib
 import sys
+from typing import NoReturn
 
 import click
 
@@ -64,12 +66,31 @@ def renzheng() -> None:
     """
 
 
+#: What to do about a path that cannot be used, by the system's error; nothing for the rest.
+REMEDIES = {
+    errno.EACCES: "run it with sudo, or name a place of your own",
+    errno.EPERM: "run it with sudo, or name a place of your own",
+    errno.ENOENT: "make the folder first, or name one that is there",
+    errno.EROFS: "name a place that can be written",
+    errno.ENOSPC: "free space on this disk",
+}
+
+
 def main() -> None:
-    """Run the command line; an error of ours is one message with its cause and remedy, and exit status 1."""
+    """Run the command line; an error of ours, or a path that cannot be used, is one message, and exit status 1."""
     try:
         renzheng()
     except RenzhengError as error:
-        failure = lookup(error.code)
-        click.echo(f"error: {error}", err=True)
-        click.echo(f"  remedy: {failure.remedy}", err=True)
-        sys.exit(1)
+        _refuse(str(error), lookup(error.code).remedy)
+    except OSError as error:
+        where = error.filename2 or error.filename
+        if where is None:
+            raise
+        _refuse(f"{where}: {error.strerror}", REMEDIES.get(error.errno or 0, ""))
+
+
+def _refuse(error: str, remedy: str) -> NoReturn:
+    click.echo(f"error: {error}", err=True)
+    if remedy:
+        click.echo(f"  remedy: {remedy}", err=True)
+    sys.exit(1)
