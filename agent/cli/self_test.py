@@ -10,6 +10,7 @@ from rich.table import Table
 
 from agent import __version__
 from agent.cli.run import settings_option
+from agent.configuration.load import load
 from agent.health.check import Report, Status, document, run, select
 from agent.health.checks import checks
 from agent.health.held import held, wait_for_release
@@ -41,9 +42,12 @@ def self_test(path: Path, as_json: bool, only: tuple[str, ...], fix_hints: bool,
     """
     if if_held and not held():
         return
-    chosen = select(checks(path), only)
-    if only and not chosen:
-        raise click.BadParameter(f"no check is called {', '.join(only)}; `--list` shows them", param_hint="--only")
+    known = checks(path)
+    chosen = select(known, only)
+    if unknown := [name for name in only if not select(known, [name])]:
+        # Without settings there are only the checks of the machine: say first why there are no settings.
+        load(path)
+        raise click.BadParameter(f"no check is called {', '.join(unknown)}; `--list` shows them", param_hint="--only")
     if listed:
         for check in chosen:
             click.echo(f"{check.id:20} {check.title}")

@@ -31,7 +31,8 @@ COMMAND_TIMEOUT = 5
 def bundle(path: Path, self_test: Mapping[str, object]) -> bytes:
     """A compressed tar archive for the terminal whose settings are at `path`. A piece that fails says why."""
     pieces: dict[str, Callable[[], str]] = {
-        "system.json": lambda: _json(_system(path)),
+        "system.json": lambda: _json(_system()),
+        "device.json": lambda: _json(dict(device.measurements(load(path).terminal.state))),
         "packages.txt": _packages,
         "settings.json": lambda: load(path).model_dump_json(indent=1),
         "self-test.json": lambda: _json(dict(self_test)),
@@ -45,7 +46,7 @@ def bundle(path: Path, self_test: Mapping[str, object]) -> bytes:
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w:gz") as archive:
         for name, piece in pieces.items():
-            content = redact(_told(piece)).encode()[-MAX_PIECE:]
+            content = redact(_told(piece)).encode(errors="replace")[-MAX_PIECE:]
             entry = tarfile.TarInfo(f"renzheng-diagnosis/{name}")
             entry.size, entry.mtime, entry.mode = len(content), int(time()), 0o600
             archive.addfile(entry, io.BytesIO(content))
@@ -65,7 +66,7 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, default=str)
 
 
-def _system(path: Path) -> dict[str, object]:
+def _system() -> dict[str, object]:
     release = Path("/etc/os-release")
     found: dict[str, object] = {
         "renzheng": __version__,
@@ -77,7 +78,7 @@ def _system(path: Path) -> dict[str, object]:
     model = Path("/sys/firmware/devicetree/base/model")
     if model.exists():
         found["board"] = model.read_text("ascii", "replace").rstrip("\0")
-    return {**found, **device.measurements(load(path).terminal.state)}
+    return found
 
 
 def _parts(path: Path) -> dict[str, object]:

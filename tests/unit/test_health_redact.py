@@ -1,7 +1,11 @@
 """Planted personal data does not come through the redaction, and is found where it lies."""
 
 import io
+import os
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -18,13 +22,17 @@ from firmware_bridge.simulator.person import Person
 
 HOLDER = Person()
 RESIDENT = "11010519491231002X"
+#: Passports whose optional data fill their field, China's among them.
+FULL_LINE = "E000000001CHN8001019M2605156NGKELMPONBPJB978"
 PLANTED = {
     "the machine-readable zone": HOLDER.zone(),
     "its lower line": HOLDER.zone()[44:],
+    "a lower line without a filler": FULL_LINE,
     "a document number": f"read {HOLDER.number} failed",
     "a resident identity number": f"number {RESIDENT}",
     "a birth date": "birth_date=1974-08-12",
     "a Chinese name": "姓名 张三丰",
+    "a Chinese name in single characters, one of them rare": "姓 张 名 㼆",
     "an e-mail address": "anna.maria@example.org",
     "a picture as base64": "A" * 200,
     "a private key": "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG\n-----END PRIVATE KEY-----",
@@ -35,7 +43,9 @@ SECRETS = (
     HOLDER.number,
     RESIDENT,
     "1974-08-12",
-    "张三丰",
+    FULL_LINE,
+    "张",
+    "㼆",
     "anna.maria",
     "A" * 90,
     "MIGHAgEAMBMG",
@@ -61,7 +71,9 @@ def test_what_a_maintainer_needs_stays() -> None:
     [
         (HOLDER.zone().encode(), "machine-readable lines"),
         (b"x" * ((1 << 20) - 10) + HOLDER.zone().encode(), "machine-readable lines"),
+        (FULL_LINE.encode(), "machine-readable lines"),
         (RESIDENT.encode(), "resident identity number"),
+        (b"\0\0" + RESIDENT.encode("utf-16-le"), "resident identity number"),
         (b"\0" * 77 + portrait(PORTRAITS[0]), "JPEG picture"),
     ],
 )
@@ -99,3 +111,36 @@ def test_a_bundle_holds_nothing_that_was_planted_in_every_place_it_looks(tmp_pat
         assert not [secret for secret in SECRETS if secret in text], name
     assert "machine-readable lines taken out" in pieces["renzheng-diagnosis/health.json"]
     assert "v4l2" in pieces["renzheng-diagnosis/settings.json"]
+
+
+def test_a_bundle_of_broken_settings_says_what_is_wrong_and_on_what_it_ran(tmp_path: Path) -> None:
+    settings = tmp_path / "renzheng.toml"
+    settings.write_text("[terminal]\ncolour = 1\n")
+    archive = tarfile.open(fileobj=io.BytesIO(bundle(settings, {})))  # noqa: SIM115  # in memory
+    pieces = {entry.name: archive.extractfile(entry).read().decode() for entry in archive}  # type: ignore[union-attr]  # files only
+    assert "terminal.colour: no such setting" in pieces["renzheng-diagnosis/settings.json"]
+    assert '"python"' in pieces["renzheng-diagnosis/system.json"]
+
+
+def test_a_long_word_is_redacted_in_no_time() -> None:
+    started = time.monotonic()
+    redact("a" * 200_000)
+    assert time.monotonic() - started < 5.0
+
+
+def test_the_scan_follows_no_link_and_waits_for_no_pipe(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text(FULL_LINE)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/link").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(tmp_path / "state/pipe")
+    assert list(scan(tmp_path / "state")) == []
+
+
+def test_what_cannot_be_read_is_no_clean_scan(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0)
+    program = (
+        "import os, sys; from pathlib import Path; from agent.health.redact import scan\n"
+        "os.geteuid() or os.seteuid(65534)\nlist(scan(Path(sys.argv[1])))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False)
+    assert "PermissionError" in done.stderr

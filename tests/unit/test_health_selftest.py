@@ -1,6 +1,7 @@
 """The self-test's runner: every check bounded, its findings a table and a document that follows its schema."""
 
 import json
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -9,6 +10,7 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]  # no stubs in the environment
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
 
 from agent.biometrics.bundle import ModelBundle
 from agent.biometrics.manifest import Role
@@ -16,7 +18,7 @@ from agent.cli.self_test import self_test
 from agent.failures import RenzhengError
 from agent.health import check, golden, runtime
 from agent.health.check import Check, Finding, Status, document
-from agent.health.checks import checks
+from agent.health.checks import checks, credentials
 from agent.health.state import PartStates
 from firmware_bridge.simulator.pki import IssuingState
 from firmware_bridge.simulator.samv import SimulatedSamv
@@ -107,6 +109,76 @@ def test_broken_settings_leave_the_checks_of_the_machine(tmp_path: Path) -> None
     assert {"memory", "clock", "watchdog"} <= {result.id for result in report.results}
 
 
+def ready(folder: Path, more: str = "") -> Path:
+    """Settings with a state folder that holds one secret."""
+    (folder / "state").mkdir(mode=0o700)
+    (folder / "state" / "outbox.key").touch(0o600)
+    settings = folder / "renzheng.toml"
+    settings.write_text(SETTINGS.format(folder=folder, portrait=folder / "p.jpg") + more)
+    settings.chmod(0o640)
+    return settings
+
+
+def only(settings: Path, name: str) -> Finding:
+    (chosen,) = check.select(checks(settings), [name])
+    return chosen.run()
+
+
+@pytest.mark.parametrize("name", ["camera", "clock"])
+def test_a_name_that_no_check_has_is_refused_even_beside_a_good_one(tmp_path: Path, name: str) -> None:
+    arguments = ["--settings", str(ready(tmp_path)), "--only", name, "--only", "clok", "--list"]
+    done = CliRunner().invoke(self_test, arguments)
+    assert done.exit_code == 2
+    assert "no check is called clok;" in done.output
+
+
+def test_a_check_that_settings_would_bring_is_not_called_unknown_when_they_are_broken(tmp_path: Path) -> None:
+    (tmp_path / "renzheng.toml").write_text("[terminal]\ncolour = 1\n")
+    done = CliRunner().invoke(self_test, ["--settings", str(tmp_path / "renzheng.toml"), "--only", "camera"])
+    assert isinstance(done.exception, RenzhengError)
+    assert "terminal.colour: no such setting" in str(done.exception)
+
+
+def test_secrets_and_settings_are_for_their_owner(tmp_path: Path) -> None:
+    settings = ready(tmp_path)
+    secret = tmp_path / "state" / "outbox.key"
+    assert only(settings, "files").measured == "1 secrets looked at"
+    secret.chmod(0o640)
+    assert "outbox.key can be read by others" in only(settings, "files").measured
+    secret.chmod(0o600)
+    settings.chmod(0o660)
+    assert "renzheng.toml can be written by others" in only(settings, "files").measured
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away needs root")
+def test_a_secret_of_somebody_else_is_found(tmp_path: Path) -> None:
+    settings = ready(tmp_path)
+    os.chown(tmp_path / "state" / "outbox.key", 65534, 65534)
+    assert "belongs to another than its folder" in only(settings, "files").measured
+
+
+def test_the_look_at_the_disk_writes_through_no_link(tmp_path: Path) -> None:
+    settings = ready(tmp_path)
+    for name in (".self-test", ".self-test.new"):
+        (tmp_path / "state" / name).symlink_to(settings)
+    before = settings.read_bytes()
+    assert only(settings, "outbox").status is Status.PASS
+    assert settings.read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not look")
+@pytest.mark.parametrize("name", ["files", "privacy"])
+def test_who_may_not_look_is_told_so_and_sees_no_pass(tmp_path: Path, name: str) -> None:
+    (chosen,) = check.select(checks(ready(tmp_path)), [name])
+    os.seteuid(65534)
+    try:
+        found = chosen.run()
+    finally:
+        os.seteuid(0)
+    assert found.status is Status.FAIL
+    assert "sudo" in found.remedy
+
+
 def test_the_known_answers_are_those_of_the_shipped_models() -> None:
     bundle, noted = ModelBundle.shipped(), golden.read()
     assert noted.embed_model == bundle.entry(Role.EMBED).sha256, "run `python -m agent.health.golden`"
@@ -158,3 +230,24 @@ def test_a_state_whose_last_anchor_runs_out_is_named(tmp_path: Path) -> None:
     assert found.status is Status.WARN
     assert "3 anchors of 2 states" in found.measured
     assert found.measured.endswith("runs out: XO")
+
+
+@pytest.mark.parametrize(
+    ("name", "days_left", "remedy"),
+    [
+        ("device.pem", 5, "provision --renew"),
+        ("tls.pem", 5, "provision --renew"),
+        ("tls.pem", -1, "--again"),
+        ("broker authority", 5, "--again"),
+    ],
+)
+def test_a_certificate_that_ends_is_renewed_or_enrolled_anew(
+    tmp_path: Path, name: str, days_left: int, remedy: str
+) -> None:
+    begin = datetime.now(UTC) - timedelta(days=365 - days_left)
+    ending = IssuingState.create("UT", begin=begin, years=1).write_trust(tmp_path)
+    lasting = IssuingState.create("UT").write_trust(tmp_path)
+    certificates = [x509.load_der_x509_certificate(file.read_bytes()) for file in (ending, lasting)]
+    found = credentials.validity(list(zip((name, "another"), certificates, strict=True)))
+    assert found.status is (Status.WARN if days_left > 0 else Status.FAIL)
+    assert remedy in found.remedy

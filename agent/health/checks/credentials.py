@@ -17,6 +17,8 @@ from firmware_bridge.emrtd.trust import TrustStore, expired, is_anchor, last_day
 #: Days before its end at which a certificate is worth a visit.
 RENEWAL = timedelta(days=30)
 PROVISION = "Run `renzheng provision`."
+RENEW = "Run `renzheng provision --renew`; `journalctl -u renzheng-renew` says why no night has done it."
+AGAIN = "Ask the issuer's operator for a code: `renzheng provision --issuer HOST --code CODE --again`."
 
 
 def checks(settings: Settings) -> list[Check]:
@@ -48,18 +50,20 @@ def _certificates(settings: Settings) -> Finding:
         (name, read_certificates(folder / name)) for name in (identity_files.DEVICE_CHAIN, identity_files.TLS_CHAIN)
     ]
     chains.append(("broker authority", read_certificates(device.issuer.broker_ca)))
-    return _validity([(name, certificate) for name, chain in chains for certificate in chain])
+    return validity([(name, certificate) for name, chain in chains for certificate in chain])
 
 
 def _issuer(settings: Settings) -> Finding:
     issuer = _identity(settings).issuer
-    return _validity([(issuer.name, certificate) for certificate in (*issuer.signing, *issuer.sealing)])
+    return validity([(issuer.name, certificate) for certificate in (*issuer.signing, *issuer.sealing)])
 
 
-def _validity(certificates: list[tuple[str, x509.Certificate]]) -> Finding:
-    """The certificate that ends first decides."""
+def validity(certificates: list[tuple[str, x509.Certificate]]) -> Finding:
+    """What to say of named certificates: the one that ends first decides."""
     now = datetime.now(UTC)
     name, first = min(certificates, key=lambda item: item[1].not_valid_after_utc)
+    # The issuer renews what has not ended yet; anchors, and what has ended, come with a new enrolment alone.
+    renewable = name in {identity_files.DEVICE_CHAIN, identity_files.TLS_CHAIN}
     late = [label for label, certificate in certificates if certificate.not_valid_before_utc > now]
     limit = f"more than {RENEWAL.days} days"
     if late:
@@ -67,9 +71,9 @@ def _validity(certificates: list[tuple[str, x509.Certificate]]) -> Finding:
     left = first.not_valid_after_utc - now
     measured = f"{len(certificates)} certificates; {name} ends {first.not_valid_after_utc:%Y-%m-%d}"
     if left <= timedelta():
-        return failed(measured, limit, PROVISION, "trust.expired")
+        return failed(measured, limit, AGAIN, "trust.expired")
     if left < RENEWAL:
-        return warned(measured, limit, PROVISION, "trust.expired")
+        return warned(measured, limit, RENEW if renewable else AGAIN, "trust.expired")
     return passed(measured, limit)
 
 

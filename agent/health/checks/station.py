@@ -5,7 +5,9 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from agent.configuration.schema import Settings
 from agent.health import device, redact
@@ -18,6 +20,7 @@ MIN_MEMORY, LOW_MEMORY = 24.0, 64.0
 HOT, TOO_HOT = 75.0, 85.0
 #: The audit's lines and the outbox hold base64 and ciphertext, in which a pattern can turn up by chance.
 OPAQUE = frozenset({"outbox.db", "outbox.db-wal", "outbox.key", "counter.db", "counter.db-wal"})
+AS_ROOT = "Only root and the service's user may look there: `sudo renzheng self-test`."
 
 
 def machine() -> list[Check]:
@@ -47,20 +50,32 @@ def state(settings: Settings) -> list[Check]:
 
 
 def _files(settings: Settings, path: Path | None) -> Finding:
-    limit = "secrets only for their owner; settings writable by nobody else"
-    secrets = list(_secrets(settings))
-    wrong = [f"{secret} can be read by others" for secret in secrets if secret.stat().st_mode & 0o077]
-    if path is not None and path.stat().st_mode & stat.S_IWOTH:
-        wrong.append(f"{path} can be written by everybody")
+    limit = "secrets of their folder's owner, for nobody else; settings written by their owner alone"
+    try:
+        secrets = list(_secrets(settings))
+        wrong = [fault for secret in secrets if (fault := _exposed(secret))]
+        if path is not None and path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            wrong.append(f"{path} can be written by others")
+    except PermissionError as error:
+        return failed(f"{error.filename}: {error.strerror}", limit, AS_ROOT)
     if wrong:
-        return failed("; ".join(wrong), limit, "chmod 600 the secrets and chmod o-w the settings.")
+        remedy = "Secrets: `chmod 600`, and `chown` to the owner of their folder. Settings: `chmod go-w`."
+        return failed("; ".join(wrong), limit, remedy)
     return passed(f"{len(secrets)} secrets looked at", limit)
+
+
+def _exposed(secret: Path) -> str:
+    """What is wrong with the mode or the owner of a secret, or ""."""
+    found = secret.stat()
+    if found.st_mode & 0o077:
+        return f"{secret} can be read by others"
+    return f"{secret} belongs to another than its folder" if found.st_uid != secret.parent.stat().st_uid else ""
 
 
 def _secrets(settings: Settings) -> Iterator[Path]:
     for folder in (settings.identity.folder, settings.terminal.state):
-        if folder.is_dir() and os.access(folder, os.R_OK):
-            yield from (path for path in sorted(folder.glob("*.key")) if path.is_file())
+        with suppress(FileNotFoundError):
+            yield from (path for path in sorted(folder.iterdir()) if path.suffix == ".key" and path.is_file())
 
 
 def _clock() -> Finding:
@@ -130,15 +145,11 @@ def _watchdog() -> Finding:
 
 def _writable(folder: Path) -> Finding:
     remedy = f"Check the mount and the owner of {folder}; the service's user must be able to write there."
-    probe = folder / ".self-test"
     try:
-        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, bytes(4096))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-            probe.unlink()
+        # A file without a name: root must not write through a link that the service's user has laid there.
+        with TemporaryFile(dir=folder, buffering=0) as probe:
+            probe.write(bytes(4096))
+            os.fsync(probe.fileno())
     except OSError as error:
         return failed(f"{folder}: {error.strerror}", "writable", remedy, "terminal.state")
     return passed(f"{folder}: 4096 bytes written and synced")
@@ -157,9 +168,12 @@ def _disk(folder: Path) -> Finding:
 
 
 def _privacy(folder: Path) -> Finding:
-    if not folder.is_dir():
-        return skipped(f"{folder} is not there yet")
-    found = list(redact.scan(folder, except_for=OPAQUE))
+    try:
+        if not folder.is_dir():
+            return skipped(f"{folder} is not there yet")
+        found = list(redact.scan(folder, except_for=OPAQUE))
+    except PermissionError as error:
+        return failed(f"{error.filename}: {error.strerror}", "none", AS_ROOT)
     if found:
         places = "; ".join(f"{finding.kind} in {finding.path.name} at {finding.offset}" for finding in found[:5])
         return failed(places, "none", "Keep the file for the maintainers, then delete it.", "terminal.privacy")
