@@ -6,6 +6,7 @@ Shared by settings (`remote`) and model bundles (`bundles`).
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from agent.configuration.store_journal import Journal, Revision
@@ -16,6 +17,8 @@ _LOG = logging.getLogger(__name__)
 
 #: Seconds between looks at the clock while a message waits for its time.
 _LOOK = 30.0
+#: Seconds until the same refusal is worth noting again.
+_NOTE_AGAIN = 3600.0
 
 
 async def serve(
@@ -45,7 +48,8 @@ class Intake:
         self._clock = clock
         self._newest: bytes | None = None
         self._arrival = asyncio.Event()
-        self._complained: set[str] = set()
+        #: When each refusal was noted: as many as there are reasons, and documents that the authority ever signed.
+        self._noted: dict[str, float] = {}
         link.handle(topic, self.take)
 
     def take(self, message: Incoming) -> None:
@@ -72,12 +76,13 @@ class Intake:
         """Note a refusal. `revision.number` is 0 where nobody who is trusted has signed.
 
         Whoever can write to the topic must not be able to make us write to the disk without end: what nobody signed is
-        noted once for each reason.
+        noted once for each reason, and what comes again and again once an hour.
         """
-        if revision.number == 0:
-            if error.code in self._complained:
-                return
-            self._complained.add(error.code)
+        what = error.code if revision.number == 0 else f"{error.code} {revision.number} {revision.digest}"
+        noted = self._noted.get(what)
+        if noted is not None and (revision.number == 0 or time.monotonic() - noted < _NOTE_AGAIN):
+            return
+        self._noted[what] = time.monotonic()
         _LOG.warning("number %d refused: %s", revision.number, error)
         self._journal.refused(revision, error.code)
 

@@ -6,9 +6,12 @@ import pytest
 
 from agent.configuration import signing
 from agent.configuration.remote import report_untold
+from agent.configuration.remote_intake import Intake
 from agent.configuration.remote_trial import Acts, Trial
 from agent.configuration.store import ConfigurationStore
 from agent.configuration.store_journal import Revision
+from agent.failures import RenzhengError
+from agent.transport.mqtt import MqttLink, Tls
 from agent.transport.outbox import Limits, Outbox
 from agent.wire.configuration import REPORT, ChangeReport
 from tests.unit.config_world import ConfigWorld
@@ -58,3 +61,14 @@ async def test_a_power_cut_between_report_and_note_makes_no_second_report(
     await report_untold(store.journal, outbox, "configuration")
     assert len(await reports(outbox)) == 1
     await outbox.close()
+
+
+def test_refusals_that_come_again_and_again_do_not_fill_the_disk(store: ConfigurationStore, tmp_path: Path) -> None:
+    link = MqttLink(client_id="lobby", brokers=["mqtts://localhost"], tls=Tls(tmp_path, tmp_path, tmp_path))
+    intake = Intake(link, "configuration", store.journal, lambda: None)
+    old = [Revision(number=number, digest=f"{number:064x}") for number in (0, 1, 2)]
+    before = len(store.journal.read().history)
+    for _ in range(20):
+        for revision in old:
+            intake.refuse(revision, RenzhengError("configuration.older", "told to be"))
+    assert len(store.journal.read().history) == before + len(old)
