@@ -34,6 +34,7 @@ class OperatorDesk:
         self._started = monotonic()
         self._outcomes: deque[Outcome] = deque(maxlen=OUTCOMES)
         self._checks: tuple[Part, ...] = ()
+        self._preview_end: asyncio.TimerHandle | None = None
 
     async def follow(self, outcomes: "asyncio.Queue[ended.Outcome]") -> None:
         """Note outcomes for ever."""
@@ -71,7 +72,9 @@ class OperatorDesk:
             await self._camera.look(preview=True)
         except (RenzhengError, TimeoutError, WorkerStuckError):
             return None
-        asyncio.get_running_loop().call_later(PREVIEW_LIFE, self._camera.forget_preview)
+        if self._preview_end is not None:
+            self._preview_end.cancel()
+        self._preview_end = asyncio.get_running_loop().call_later(PREVIEW_LIFE, self._camera.preview.clear)
         jpeg = self._camera.preview.newest()
         return await asyncio.to_thread(measure, jpeg) if jpeg else None
 

@@ -44,7 +44,9 @@ class Terminal:
     ) -> None:
         self._readers, self._verifier, self._inputs = readers, verifier, inputs
         self._beat, self._states, self._ended = beat, states, ended
-        self._presented: asyncio.Queue[Reader] = asyncio.Queue(1)
+        #: Who waits to be served, each reader once: putting is never waited for, so that every reader stays heard.
+        self._presented: asyncio.Queue[Reader] = asyncio.Queue()
+        self._waiting: set[str] = set()
         self._present: set[str] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -75,9 +77,11 @@ class Terminal:
         self._beat("flow")
         try:
             async with asyncio.timeout(1.0):
-                return await self._presented.get()
+                reader = await self._presented.get()
         except TimeoutError:
             return None
+        self._waiting.discard(reader.name)
+        return reader
 
     async def _listen(self, reader: Reader) -> None:
         stuck = False
@@ -96,14 +100,16 @@ class Terminal:
                 stuck = False
                 self._states.up(f"reader {reader.name}")
             if event is not None:
-                await self._handle(reader, event)
+                self._handle(reader, event)
 
-    async def _handle(self, reader: Reader, event: ReaderEvent) -> None:
+    def _handle(self, reader: Reader, event: ReaderEvent) -> None:
         match event.kind:
             case EventKind.PRESENTED:
                 self._present.add(reader.name)
                 self._empty.clear()
-                await self._presented.put(reader)
+                if reader.name not in self._waiting:
+                    self._waiting.add(reader.name)
+                    self._presented.put_nowait(reader)
             case EventKind.REMOVED:
                 self._lifted(reader)
             case EventKind.SCANNED:

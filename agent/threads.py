@@ -75,10 +75,14 @@ class Worker:
                 self._stuck.clear()
             raise
 
-    def close(self) -> None:
-        """Let the thread end after the call that it is in."""
+    def close(self, last: Callable[[], None] | None = None) -> None:
+        """Let the thread end after the call that it is in, and after `last`."""
+        if last is not None:
+            self._calls.put(last)
         self._calls.put(None)
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
+            # What it was given and what it found may be a person's: neither waits here for the next call.
+            del call

@@ -39,7 +39,7 @@ class ModelBundle:
     @classmethod
     def shipped(cls) -> "ModelBundle":
         """The bundle that came with the package, trusted as the package's code is."""
-        return cls._read(resources.files("models"))
+        return cls._unchecked(resources.files("models"))
 
     @classmethod
     def signed(cls, folder: Path, trusted_keys: Sequence[bytes]) -> "ModelBundle":
@@ -52,16 +52,19 @@ class ModelBundle:
 
         content = _read_bounded(folder / MANIFEST, LARGEST_MANIFEST)
         check_signature(content, folder / SIGNATURE, trusted_keys)
-        return cls._read(folder)
+        return cls._of(folder, content)
 
     @classmethod
     def unsigned(cls, folder: Path) -> "ModelBundle":
         """The bundle in `folder` without a look at its signature: for measuring and signing, never for the daemon."""
-        return cls._read(folder)
+        return cls._unchecked(folder)
 
     @classmethod
-    def _read(cls, folder: Traversable) -> "ModelBundle":
-        content = _read_bounded(folder / MANIFEST, LARGEST_MANIFEST)
+    def _unchecked(cls, folder: Traversable) -> "ModelBundle":
+        return cls._of(folder, _read_bounded(folder / MANIFEST, LARGEST_MANIFEST))
+
+    @classmethod
+    def _of(cls, folder: Traversable, content: bytes) -> "ModelBundle":
         return cls(folder, parse_manifest(content), hashlib.sha256(content).hexdigest())
 
     def entry(self, role: Role) -> ModelEntry:

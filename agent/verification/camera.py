@@ -6,7 +6,7 @@ Everything that blocks (frames, inference) happens in here; the loop sees corout
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -38,20 +38,38 @@ class Prompt:
     light: str
 
 
+@dataclass(slots=True)
+class _Devices:
+    """What one thread has opened. A thread that is left behind keeps its own, and touches nobody else's."""
+
+    source: FrameSource | None = None
+    pipeline: FacePipeline | None = None
+
+    def drop(self) -> None:
+        """Close the source; the next call opens it anew."""
+        source, self.source = self.source, None
+        if source is not None:
+            source.close()
+
+    def give_back(self) -> None:
+        """`drop` where nobody is left to be told of an error."""
+        with suppress(Exception):
+            self.drop()
+
+
 class Camera:
     """A frame source and a face pipeline in one thread of their own."""
 
     def __init__(self, source: Callable[[], FrameSource], pipeline: Callable[[], FacePipeline]) -> None:
         self._make_source, self._make_pipeline = source, pipeline
-        self._source: FrameSource | None = None
-        self._pipeline: FacePipeline | None = None
+        self._devices = _Devices()
         self.worker = Worker("camera")
         self.preview = Preview()
         self._serving = 0
 
     async def open(self) -> None:
         """Load the models and open the camera, so that the first person does not wait for them."""
-        await self.worker.call(OPEN_TIMEOUT, self._opened)
+        await self.worker.call(OPEN_TIMEOUT, self._opened, self._devices)
 
     async def capture(
         self,
@@ -77,6 +95,7 @@ class Camera:
             return await self.worker.call(
                 timeout + FRAME_TIMEOUT + 1,
                 self._capture,
+                self._devices,
                 policy,
                 challenge,
                 monotonic() + timeout,
@@ -88,7 +107,7 @@ class Camera:
     async def compare(self, probe: Template, portrait: bytes, timeout: float) -> Comparison:
         """Compare `probe` with the face in the encoded picture `portrait`."""
         with self._busy():
-            return await self.worker.call(timeout, self._compare, probe, portrait)
+            return await self.worker.call(timeout, self._compare, self._devices, probe, portrait)
 
     async def codes(self) -> list[str]:
         """The texts of the codes (QR, PDF417 and others) that somebody holds before the camera now.
@@ -98,7 +117,7 @@ class Camera:
             TimeoutError, WorkerStuckError: it hangs.
         """
         with self._busy():
-            return await self.worker.call(FRAME_TIMEOUT + OPEN_TIMEOUT, self._codes)
+            return await self.worker.call(FRAME_TIMEOUT + OPEN_TIMEOUT, self._codes, self._devices)
 
     async def look(self, *, preview: bool = False) -> None:
         """Take one frame while nobody is served, for the preview if asked; a camera that had gone is opened again.
@@ -108,23 +127,20 @@ class Camera:
             TimeoutError, WorkerStuckError: it hangs.
         """
         if not self._serving:
-            opening = 1.0 if self._source else OPEN_TIMEOUT
-            await self.worker.call(FRAME_TIMEOUT + opening, self._look, preview)
-
-    def forget_preview(self) -> None:
-        """Drop the picture, unless somebody is being served."""
-        if not self._serving:
-            self.preview.clear()
+            opening = 1.0 if self._devices.source else OPEN_TIMEOUT
+            await self.worker.call(FRAME_TIMEOUT + opening, self._look, self._devices, preview)
 
     def renew(self) -> None:
-        """Go on in a new thread with a new source: the old thread hangs in its device and is left behind."""
-        self.worker.close()
-        self.worker, self._source, self._pipeline = Worker("camera"), None, None
+        """Go on in a new thread with a new source: the old thread hangs in its device and is left behind.
+
+        Should it ever come back, it gives that device back: two cannot have a camera.
+        """
+        self.worker.close(self._devices.give_back)
+        self.worker, self._devices = Worker("camera"), _Devices()
 
     def close(self) -> None:
         """Close the source; the thread ends."""
-        if self._source is not None:
-            self._source.close()
+        self._devices.drop()
         self.worker.close()
 
     @contextmanager
@@ -135,33 +151,33 @@ class Camera:
         finally:
             self._serving -= 1
 
-    def _look(self, preview: bool) -> None:
-        frame = self._frame()
+    def _look(self, devices: _Devices, preview: bool) -> None:
+        frame = self._frame(devices)
         if preview:
             self.preview.offer(frame)
 
-    def _codes(self) -> list[str]:
-        return find_codes(picture_of(self._frame()).pixels)
+    def _codes(self, devices: _Devices) -> list[str]:
+        return find_codes(picture_of(self._frame(devices)).pixels)
 
-    def _frame(self) -> Frame:
+    def _frame(self, devices: _Devices) -> Frame:
         """The next frame; a source that fails is closed, and opened anew by the next call."""
-        source, _pipeline = self._opened()
+        source, _pipeline = self._opened(devices)
         try:
             return source.read(FRAME_TIMEOUT)
         except Exception:
-            source.close()
-            self._source = None
+            devices.drop()
             raise
 
-    def _opened(self) -> tuple[FrameSource, FacePipeline]:
-        if self._pipeline is None:
-            self._pipeline = self._make_pipeline()
-        if self._source is None:
-            self._source = self._make_source()
-        return self._source, self._pipeline
+    def _opened(self, devices: _Devices) -> tuple[FrameSource, FacePipeline]:
+        if devices.pipeline is None:
+            devices.pipeline = self._make_pipeline()
+        if devices.source is None:
+            devices.source = self._make_source()
+        return devices.source, devices.pipeline
 
     def _capture(
         self,
+        devices: _Devices,
         policy: LivenessPolicy,
         challenge: Challenge,
         end: float,
@@ -169,7 +185,7 @@ class Camera:
         cancel: threading.Event,
         staffed: threading.Event,
     ) -> FaceEvidence:
-        source, pipeline = self._opened()
+        source, pipeline = self._opened(devices)
         # What advice may say is known only for a camera that was calibrated.
         policy = replace(policy, limits=pipeline.advice_limits)
         session = FaceSession(pipeline, policy, challenge, now=monotonic())
@@ -189,12 +205,11 @@ class Camera:
                     shown = now
             return session.evidence()
         except Exception:
-            source.close()
-            self._source = None
+            devices.drop()
             raise
         finally:
             self.preview.clear()
 
-    def _compare(self, probe: Template, portrait: bytes) -> Comparison:
-        _source, pipeline = self._opened()
+    def _compare(self, devices: _Devices, probe: Template, portrait: bytes) -> Comparison:
+        _source, pipeline = self._opened(devices)
         return pipeline.compare(probe, pipeline.enroll(portrait))

@@ -176,8 +176,13 @@ class Verifier:
     async def _read(self, case: Case, reader: Reading) -> None:
         loop = asyncio.get_running_loop()
 
+        def show(step: Progress) -> None:
+            # A reader that comes back late tells nothing about the person who stands there then.
+            if not case.cancel.is_set():
+                self._presenter.document(step)
+
         def progress(step: Progress) -> None:
-            loop.call_soon_threadsafe(self._presenter.document, step)
+            loop.call_soon_threadsafe(show, step)
 
         request = ReadRequest(
             key=case.key,
@@ -201,7 +206,8 @@ class Verifier:
 
     async def _look(self, case: Case) -> None:
         def prompt(shown: Prompt) -> None:
-            self._presenter.face(shown)
+            if not case.cancel.is_set():
+                self._presenter.face(shown)
 
         with timed(case, "face"):
             try:

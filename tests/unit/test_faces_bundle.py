@@ -1,6 +1,8 @@
 """Nothing of a model bundle is used before it is checked."""
 
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,28 @@ def test_another_model_takes_five_minutes(bundle: Path, tmp_path: Path) -> None:
     # A model that nobody calibrated decides nothing.
     with pytest.raises(ModelError):
         threshold_for(changed.entry(Role.EMBED).thresholds, 1e-3)
+
+
+def test_the_manifest_that_is_used_is_the_one_whose_signature_was_checked(bundle: Path, tmp_path: Path) -> None:
+    key, trusted = key_pair(tmp_path / "key", "p256")
+    sign_target(bundle, key)
+    signature = bundle / "manifest.sig"
+    content = signature.read_bytes()
+    signature.unlink()
+    os.mkfifo(signature)
+
+    def swap() -> None:
+        # Whoever opens the signature has read the manifest; now it becomes another one.
+        with signature.open("wb") as pipe:
+            edit(bundle, 'name = "', 'name = "foreign ')
+            pipe.write(content)
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    used = ModelBundle.signed(bundle, [trusted])
+    swapper.join(5)
+    assert used.manifest.name == ModelBundle.shipped().manifest.name
+    assert used.digest == ModelBundle.shipped().digest
 
 
 def test_two_networks_make_one_template(bundle: Path) -> None:

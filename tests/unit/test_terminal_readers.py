@@ -1,4 +1,4 @@
-"""A reader that hung and came back serves again, and is said to."""
+"""A reader that hung and came back serves again, and is said to; one that is busy is heard all the same."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ import pytest
 from agent.health.state import PartStates
 from agent.terminal import Terminal
 from agent.verification.inputs import Inputs
+from agent.verification.outcome import Outcome, Result
 from agent.verification.reader import GRACE, WAIT, Reader
 from firmware_bridge.document import Document
 from firmware_bridge.reader import EventKind, ReaderEvent, ReadRequest
@@ -84,4 +85,72 @@ async def test_a_document_that_a_late_look_saw_is_not_lost() -> None:
         assert await reader.wait() == laid
         assert await reader.wait() is None
     finally:
+        reader.close()
+
+
+class Restless:
+    """A reader on which one person lays, lifts and lays the document again, twice, and then leaves it to nobody."""
+
+    name = "passport"
+
+    def __init__(self) -> None:
+        kinds = [EventKind.PRESENTED, EventKind.REMOVED] * 3
+        self.events = [ReaderEvent(kind, self.name) for kind in kinds]
+        self.told = threading.Event()
+
+    def wait(self, timeout: float) -> ReaderEvent | None:
+        if self.events:
+            return self.events.pop(0)
+        self.told.set()
+        threading.Event().wait(timeout)
+        return None
+
+    def read(self, request: ReadRequest) -> Document:
+        raise AssertionError("the verifier of this test reads nothing")
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class Busy:
+    """Serves the first person until `done` is set, and counts who comes."""
+
+    def __init__(self) -> None:
+        self.done, self.served = asyncio.Event(), 0
+
+    async def verify(self, reader: Reader) -> Outcome:
+        self.served += 1
+        await self.done.wait()
+        return Outcome(Result.VERIFIED)
+
+
+async def test_a_document_laid_down_again_and_again_keeps_no_reader_from_being_heard() -> None:
+    driver, busy, states, beats = Restless(), Busy(), PartStates(), list[str]()
+    ended = asyncio.Event()
+
+    def beat(part: str) -> None:
+        beats.append(part)
+
+    async def end(outcome: Outcome, reader: str) -> None:
+        ended.set()
+
+    reader = Reader(driver, needs_key=False)
+    terminal = Terminal([reader], cast("Any", busy), Inputs(), beat=beat, states=states, ended=end)
+    running = asyncio.create_task(terminal.run())
+    try:
+        async with asyncio.timeout(5):
+            while not driver.told.is_set():  # noqa: ASYNC110  # the thread has told everything when it has
+                await asyncio.sleep(0.01)
+            await terminal.empty()
+            heard = beats.count("reader passport")
+            while beats.count("reader passport") < heard + 2:  # noqa: ASYNC110  # the loop under test beats, nobody tells
+                await asyncio.sleep(0.01)
+            busy.done.set()
+            await ended.wait()
+        await asyncio.sleep(0)
+        assert busy.served == 1, "the document has been taken away"
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
         reader.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from time import monotonic
 
 import pytest
@@ -51,4 +52,19 @@ async def test_the_loop_turns_while_a_device_blocks() -> None:
         turned += 1
     release.set()
     assert await call is True
+    worker.close()
+
+
+class Portrait:
+    """Something of a person that a call is given, or finds."""
+
+
+async def test_nothing_of_a_call_is_kept_until_the_next_one_comes() -> None:
+    worker, given = Worker("camera"), Portrait()
+    found = await worker.call(1.0, lambda portrait: (Portrait(), portrait), given)
+    traces = [weakref.ref(given), weakref.ref(found[0])]
+    del given, found
+    async with asyncio.timeout(5):
+        while any(trace() is not None for trace in traces):  # noqa: ASYNC110  # the thread is about to let go
+            await asyncio.sleep(0.01)
     worker.close()

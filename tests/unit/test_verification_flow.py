@@ -22,7 +22,7 @@ from agent.verification.presenter import Presenter
 from agent.verification.screen import Screens, Stage
 from agent.wire import claims
 from firmware_bridge.document import Document
-from firmware_bridge.reader import ReadRequest
+from firmware_bridge.reader import Progress, ReadRequest
 
 LIVENESS = POLICIES["convenience"]
 POLICY = Policy(
@@ -50,6 +50,7 @@ class Hanging:
         self.left_alone = False
 
     async def read(self, request: ReadRequest) -> Document:
+        self.request = request
         self.reading.set()
         try:
             await asyncio.sleep(60)
@@ -103,6 +104,10 @@ async def test_who_stops_is_told_so_although_the_reader_hangs(camera: Camera) ->
     outcome = await asyncio.wait_for(running, 10)
     assert (outcome.result, outcome.code) == (Result.FAILED, "verification.cancelled")
     assert screens.current.stage is Stage.TRY_AGAIN
+    # Whatever the reader tells after that is about somebody who has gone.
+    reader.request.progress(Progress("DG2", 50, 100))
+    await asyncio.sleep(0)
+    assert screens.current.document == 0.0
 
 
 async def test_the_end_of_the_agent_is_not_taken_for_the_wish_of_a_person_who_stopped_before(camera: Camera) -> None:
