@@ -87,7 +87,7 @@ class TrustStore:
             if not signatures.certificate_is_signed_by(certificate, issuer.public_key):
                 reason = f"the {role} bears a CSCA's name but not its signature"
                 continue
-            if self._is_revoked(certificate, issuer):
+            if self._is_revoked(certificate):
                 return TrustPath(None, f"the {role} is revoked")
             if is_anchor(issuer):
                 problem = _validity(issuer, at, "CSCA")
@@ -108,12 +108,13 @@ class TrustStore:
         # The key identifier orders the candidates, the signature decides.
         return sorted(usable, key=lambda c: (c.key_identifier != identifier, not is_anchor(c)))
 
-    def _is_revoked(self, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-        serial = certificate.serial_number
+    def _is_revoked(self, certificate: x509.Certificate) -> bool:
+        """Whether a list says so; a state has one list for all keys that it ever had, signed with the newest."""
+        serial, named = certificate.serial_number, self._by_subject.get(certificate.issuer.hashable, [])
         for revocations in self.revocation_lists:
-            if revocations.issuer != issuer.subject:
+            if revocations.issuer != certificate.issuer or serial not in self._serials(revocations):
                 continue
-            if serial in self._serials(revocations) and crl_is_signed_by(revocations, issuer):
+            if any(crl_is_signed_by(revocations, issuer) for issuer in named):
                 return True
         return False
 
