@@ -18,6 +18,8 @@ from firmware_bridge.errors import Code, DocumentError
 
 _MAX_SIGNERS = 8
 _MAX_CERTIFICATES = 4096
+#: Certificates that are tried for one signer: each costs verifications, and a hostile chip may send thousands that fit.
+_MAX_CANDIDATES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,9 @@ def _verify_signer(
             signing_time = values["signing_time"][0].native
             signing_time = signing_time if signing_time.tzinfo else signing_time.replace(tzinfo=UTC)
         # Signed is the SET OF in DER; some issuers signed the order or the lengths that they sent instead.
-        messages = [b"\x31" + attributes.dump()[1:], attributes.untag().dump(force=True)]
+        messages = [*dict.fromkeys((b"\x31" + attributes.dump()[1:], attributes.untag().dump(force=True)))]
     signature = signer["signature"].native
-    for certificate in _signer_candidates(signer, candidates):
+    for certificate in _signer_candidates(signer, candidates)[:_MAX_CANDIDATES]:
         for message in messages:
             if signatures.verify(certificate.public_key, signer["signature_algorithm"], signature, message, digest):
                 return Signer(certificate, signing_time, digest)
