@@ -36,14 +36,17 @@ _DIGEST_OF_OID = {
 
 
 def public_key(dg15: bytes) -> keys.PublicKeyInfo:
-    """The key of DG15.
+    """The key of DG15, of a kind that `verify` can judge.
 
     Raises:
-        DocumentError: `document.malformed`.
+        DocumentError: for anything else.
     """
     try:
         info = keys.PublicKeyInfo.load(tlv.require(dg15, _TAG))
-        _ = info["algorithm"].native
+        if info["algorithm"]["algorithm"].native == "ec":
+            signatures.elliptic_point(info)
+        else:
+            signatures.rsa_key(info)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise signatures.unsupported("an active authentication key that cannot be parsed") from error
     return info

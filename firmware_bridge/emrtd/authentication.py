@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from firmware_bridge.apdu import tlv
 from firmware_bridge.apdu.command import Command
@@ -76,7 +77,7 @@ def chip_check(chip: Chip) -> Check:
 
 
 def _agreement_check(chip: Chip, info: ChipAuthenticationInfo, key: ChipAuthenticationKey) -> Check:
-    problem = _unusable(key)
+    problem = _unusable(lambda: chip_authentication.public_key(key))
     if problem is not None:
         return problem
     chip.channel = chip_authentication.establish(chip.open_channel, chip.plain, info, key)
@@ -85,10 +86,10 @@ def _agreement_check(chip: Chip, info: ChipAuthenticationInfo, key: ChipAuthenti
     return Check(Verdict.PASSED)
 
 
-def _unusable(key: ChipAuthenticationKey) -> Check | None:
+def _unusable(parse: Callable[[], object]) -> Check | None:
     """A signed key that nobody here can judge: no sign of a copy, and no proof against one either."""
     try:
-        chip_authentication.public_key(key)
+        parse()
     except DocumentError as error:
         return Check(Verdict.FAILED, str(error), Code.DOCUMENT_MALFORMED)
     return None
@@ -139,6 +140,10 @@ def active_check(chip: Chip) -> Check:
         return Check(Verdict.NOT_PRESENT, "not run: the chip has proven itself by chip authentication")
     if chip_passed.verdict is Verdict.FAILED:
         return cloned("not run: the chip failed chip authentication")
+    return _unusable(lambda: active.public_key(content)) or _signature_check(chip, content)
+
+
+def _signature_check(chip: Chip, content: bytes) -> Check:
     nonce = chip.request.nonce or secrets.token_bytes(active.NONCE_SIZE)
     infos = verified_infos(chip)
     try:

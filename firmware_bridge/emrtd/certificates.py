@@ -20,5 +20,7 @@ def force(certificate: x509.Certificate) -> None:
     _ = certificate["signature_algorithm"].native, certificate["tbs_certificate"]["signature"].native
     if certificate.key_usage_value is not None:
         _ = certificate.key_usage_value.native
+    if certificate.extended_key_usage_value is not None:
+        _ = certificate.extended_key_usage_value.native
     if certificate.basic_constraints_value is not None:
         _ = certificate.basic_constraints_value.native

@@ -16,6 +16,10 @@ from firmware_bridge.emrtd.security_object import SecurityObject
 from firmware_bridge.emrtd.trust import TrustStore
 from firmware_bridge.errors import Code, DocumentError
 
+#: Extended key usages: id-icao-mrtd-security, and TLS servers and clients.
+_ICAO_ROLES = "2.23.136.1.1."
+_CONNECTIONS = {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"}
+
 
 @dataclass(frozen=True, slots=True)
 class PassiveResult:
@@ -98,12 +102,28 @@ def trust_check(signer: signed_data.Signer, path: trust.TrustPath, issuing_state
     signed_at = signer.signing_time
     if signed_at and not certificate.not_valid_before <= signed_at <= certificate.not_valid_after:
         return untrusted("the document signer was not valid when it signed")
-    usage = certificate.key_usage_value
-    if usage is not None and "digital_signature" not in usage.native:
-        return untrusted("the document signer's certificate does not allow it to sign")
+    misused = _misused(certificate)
+    if misused:
+        return untrusted(misused)
     country = trust.country_of(certificate, issuer=True)
     if country != trust.country_of(path.anchor):
         return untrusted("the document signer and its CSCA name different countries")
     if issuing_state and not same_country(issuing_state, country):
         return untrusted(f"issued by {issuing_state}, signed by {country}")
     return Check(Verdict.PASSED)
+
+
+def _misused(certificate: x509.Certificate) -> str:
+    """What a certificate says against its use as a document signer's.
+
+    Doc 9303-12, 7.1 gives an extended key usage to the signers of master lists, of deviation lists and of visible seals
+    and to servers, whom a CSCA certifies too, and none to document signers.
+    """
+    usage = certificate.key_usage_value
+    if usage is not None and "digital_signature" not in usage.native:
+        return "the document signer's certificate does not allow it to sign"
+    purposes = {purpose.dotted for purpose in certificate.extended_key_usage_value or ()}
+    roles = {purpose for purpose in purposes if purpose.startswith(_ICAO_ROLES)}
+    if purposes & _CONNECTIONS or roles - {security_object.LDS_SECURITY_OBJECT}:
+        return "the signer's certificate is made for another role than to sign documents"
+    return ""

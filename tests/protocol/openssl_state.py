@@ -50,6 +50,7 @@ class OpensslState:
     days: tuple[str, str] = ("20250101000000Z", "20400101000000Z")
     signer_days: tuple[str, str] = ("20250101000000Z", "20350101000000Z")
     extra: Sequence[str] = field(default=())
+    signer_extensions: str = ""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -58,6 +59,7 @@ class OpensslState:
             "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE,pathlen:0\n"
             "keyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n[signer]\n"
             "keyUsage=critical,digitalSignature\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
+            f"{self.signer_extensions}\n"
         )
         self.make_key("csca")
         self.csca = self.certify("csca", "Country Signing CA", "ca", None, self.days)

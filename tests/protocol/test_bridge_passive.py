@@ -155,6 +155,16 @@ def test_a_document_signer_alone_is_no_anchor(state: OpensslState) -> None:
     assert check.code is Code.DOCUMENT_UNTRUSTED
 
 
+@pytest.mark.parametrize(
+    "purpose", ["2.23.136.1.1.3", "2.23.136.1.1.8", "2.23.136.1.1.14.2", "serverAuth", "clientAuth"]
+)
+def test_a_certificate_for_another_role_signs_no_documents(purpose: str, tmp_path: Path) -> None:
+    made = OpensslState(tmp_path, P256, signer_extensions=f"extendedKeyUsage=critical,{purpose}")
+    check = judge(made, made.security_object(GROUPS))
+    assert check.code is Code.DOCUMENT_UNTRUSTED
+    assert "another role" in check.reason
+
+
 def test_a_link_certificate_leads_from_the_old_anchor_to_the_new_signer(tmp_path: Path) -> None:
     made = OpensslState(tmp_path, P256)
     made.make_key("new")
@@ -179,7 +189,8 @@ def revoke(made: OpensslState, folder: Path, key: str = "csca") -> None:
     )
     database.write_text("R\t350101000000Z\t260101000000Z\t07\tunknown\t/C=UT/O=Openssl State/CN=Document Signer\n")
     openssl(
-        *("ca", "-gencrl", "-config", configuration, "-cert", made.csca, "-keyfile", made.folder / f"{key}.key"),
+        *("ca", "-gencrl", "-config", configuration, "-cert", made.folder / f"{key}.pem"),
+        *("-keyfile", made.folder / f"{key}.key"),
         *("-out", folder / "list.crl"),
     )
 
@@ -189,6 +200,23 @@ def test_a_revoked_signer_is_told(state: OpensslState, tmp_path: Path) -> None:
     revoke(state, tmp_path)
     check = judge(state, state.security_object(GROUPS), trust=tmp_path)
     assert (check.verdict, check.reason) == (Verdict.NOT_TRUSTED, "the document signer is revoked")
+
+
+def test_a_signer_of_the_old_key_is_revoked_by_the_list_that_the_new_key_signed(tmp_path: Path) -> None:
+    """A state has one list for all its keys, signed with the newest (Doc 9303-12; RFC 5280, 5)."""
+    made = OpensslState(tmp_path, P256)
+    made.make_key("new")
+    made.certify("new", "Country Signing CA", "ca", None, made.days, "8")
+    trust = tmp_path / "trust"
+    trust.mkdir()
+    shutil.copy(made.csca, trust)
+    shutil.copy(tmp_path / "new.pem", trust)
+    sod = made.security_object(GROUPS)
+    assert judge(made, sod, trust=trust).passed
+    revoke(made, trust, "new")
+    assert judge(made, sod, trust=trust).reason == "the document signer is revoked"
+    (trust / "new.pem").unlink()
+    assert judge(made, sod, trust=trust).passed, "a list that nobody known has signed revokes nothing"
 
 
 def test_the_country_of_signer_and_document_must_match(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from firmware_bridge.apdu import tlv
 from firmware_bridge.document import Access, CheckName, Document, DocumentKind, PortraitFormat, Verdict
@@ -184,6 +186,16 @@ def test_a_chip_with_several_keys_proves_the_one_that_it_mapped_with() -> None:
     document = read(replace(held, master={**held.master, CARD_SECURITY.fid: security}), WITH_NONCE)
     assert passed(document) == ALL_PASSED
     assert document.access is Access.PACE_CAM
+
+
+def test_a_signed_key_that_nobody_here_can_judge_is_no_sign_of_a_copy() -> None:
+    unknown = Ed25519PrivateKey.generate().public_key()
+    group = tlv.encode(0x6F, unknown.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    bare = Profile(chip_authentication=None, active_authentication="")
+    document = read(personalise(PERSON, picture(), state(), bare, extra={15: group}))
+    assert document.check(CheckName.PASSIVE).passed
+    assert document.check(CheckName.ACTIVE).verdict is Verdict.FAILED
+    assert document.check(CheckName.ACTIVE).code is Code.DOCUMENT_MALFORMED
 
 
 def test_an_altered_portrait_is_told_and_not_used() -> None:
