@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from agent import durable
 from agent.trust import anchors, file_key, identity, site
 from agent.trust.errors import TrustError
 from agent.trust.identity import DEVICE_CHAIN, TLS_CHAIN, TLS_KEY, TRUST
@@ -32,7 +33,7 @@ from agent.wire.keys import Signer, certified_key, thumbprint
 
 _TIMEOUT = 20.0
 _FILES = {DEVICE_CHAIN, TLS_CHAIN}
-NEW = ".new"
+NEW = identity.NEW
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -136,8 +137,9 @@ def lifetime_left(folder: Path, now: datetime) -> timedelta:
 
 
 def promote(folder: Path) -> None:
-    """Put the `*.new` files in the place of the old ones: the broker has let them in. A cut in between is repaired by
-    calling again, since the key is moved last.
+    """Put the `*.new` files in the place of the old ones: the broker has let them in.
+
+    A cut in between leaves a pair that `agent.trust.identity.load` makes whole, since the key is moved last.
 
     Raises:
         TrustError: `trust.certificate`; there is nothing to promote.
@@ -148,7 +150,7 @@ def promote(folder: Path) -> None:
         renewed = folder / (name + NEW)
         if renewed.is_file():
             renewed.replace(folder / name)
-    _sync(folder)
+    durable.sync_folder(folder)
 
 
 def _tls_signer(path: Path) -> Signer:
@@ -211,12 +213,4 @@ def _write(folder: Path, answer: dict[str, str], *, suffix: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-    _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    durable.sync_folder(folder)

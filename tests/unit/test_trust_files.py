@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from agent.transport.link import Tls
 from agent.trust import anchors, file_key, identity
 from agent.trust.errors import TrustError
 from agent.wire import cose
@@ -16,6 +18,7 @@ from agent.wire.chain import ISSUER_SIGNING
 from agent.wire.cose import Context
 from agent.wire.keys import thumbprint
 from issuer import certificates, pki
+from issuer.certificates import Subject
 from issuer.layout import Layout
 
 HERE = Context("request", "test-issuer", "lobby-1")
@@ -152,3 +155,33 @@ def test_private_keys_of_a_deployment_are_its_owners_alone(deployment: Layout, f
         for file in files:
             if file.endswith(".key"):
                 assert stat.S_IMODE((Path(top) / file).stat().st_mode) == 0o600
+
+
+def renewed(deployment: Layout, folder: Path) -> None:
+    """Transport key and chain as a renewal leaves them beside the old ones."""
+    signer = file_key.create(folder / "tls.key.new")
+    authority = certificates.load_authority(deployment.authority("transport"))
+    leaf = certificates.issue(authority, Subject(folder.name), signer.public_key, ExtendedKeyUsageOID.CLIENT_AUTH)
+    (folder / "tls.pem.new").write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
+
+
+def connects(folder: Path) -> bool:
+    """Whether TLS takes the pair."""
+    who = identity.load(folder)
+    Tls(who.issuer.broker_ca, who.tls_certificate, who.tls_key).context()
+    return True
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_renewal_that_was_cut_anywhere_leaves_a_pair_that_connects(
+    deployment: Layout, folder: Path, renames: int
+) -> None:
+    renewed(deployment, folder)
+    for name in ("tls.pem", "tls.key")[:renames]:
+        (folder / f"{name}.new").replace(folder / name)
+    assert connects(folder)
+
+
+def test_a_new_key_that_was_cut_while_it_was_made_does_not_matter(folder: Path) -> None:
+    (folder / "tls.key.new").touch(mode=0o600)
+    assert connects(folder)
