@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent import __version__
+from agent import __version__, durable
 from agent.biometrics.bundle import ModelBundle
 from agent.biometrics.camera.source import FrameSource
 from agent.biometrics.camera.watch import WatchedSource
@@ -224,14 +224,9 @@ def outbox_key(state: Path) -> bytes:
         key = path.read_bytes()
     else:
         path = state / "outbox.key"
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            key = path.read_bytes()
-        else:
-            key = secrets.token_bytes(KEY_SIZE)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(key)
+        if not path.exists():
+            durable.write(path, secrets.token_bytes(KEY_SIZE))
+        key = path.read_bytes()
     if len(key) != KEY_SIZE:
         raise RenzhengError("settings.invalid", f"{path} does not hold {KEY_SIZE} bytes")
     return key
