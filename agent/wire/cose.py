@@ -153,6 +153,6 @@ def _protected(layer: list[Any], *, limit: int) -> dict[int, Any]:
         raise WireError(Fault.ALGORITHM, "no protected algorithm")
     if set(protected) & set(layer[1]):
         raise WireError(Fault.MALFORMED, "a header is both protected and not")
-    if _CRIT in protected:
+    if _CRIT in protected or _CRIT in layer[1]:
         raise WireError(Fault.MALFORMED, "a header that must be understood, and the contract has none")
     return protected

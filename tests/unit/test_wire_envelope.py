@@ -1,9 +1,10 @@
 """Signatures and seals: they hold for the right key and context and for nothing else."""
 
+import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from agent.wire import claims, cose, envelope, epochs
+from agent.wire import bounded, claims, cose, envelope, epochs
 from agent.wire.cose import Context
 from agent.wire.epochs import Epoch
 from agent.wire.errors import Fault, WireError
@@ -68,6 +69,24 @@ def test_no_byte_of_a_signed_message_can_be_changed() -> None:
 def test_the_header_does_not_choose_the_algorithm() -> None:
     signed = cose.sign(b"payload", SoftwareSigner(ed25519.Ed25519PrivateKey.generate()), HERE)
     assert fault_of(cose.verify, signed, DEVICE.public_key(), HERE, limit=LIMIT) is Fault.ALGORITHM
+
+
+def with_headers(protected: bytes, unprotected: dict[int, object]) -> bytes:
+    """A COSE_Sign1 of the device whose signature holds, with these headers."""
+    structure = bounded.encode(["Signature1", protected, HERE.encode(), b"payload"])
+    signature = SoftwareSigner(DEVICE).sign(structure)
+    return bounded.encode(cbor2.CBORTag(18, [protected, unprotected, b"payload", signature]))
+
+
+def test_a_header_is_named_once_and_none_is_critical() -> None:
+    """RFC 9052, 3 and 3.1: a label that comes twice is malformed, and `crit` is protected or malformed."""
+    plain = with_headers(b"\xa1\x01\x26", {})
+    assert cose.verify(plain, DEVICE.public_key(), HERE, limit=LIMIT) == b"payload"
+    twice = with_headers(b"\xa2\x01\x27\x01\x26", {})
+    both = with_headers(b"\xa1\x01\x26", {1: -7})
+    critical = [with_headers(b"\xa2\x01\x26\x02\x81\x18\x63", {}), with_headers(b"\xa1\x01\x26", {2: [99]})]
+    for message in (twice, both, *critical):
+        assert fault_of(cose.verify, message, DEVICE.public_key(), HERE, limit=LIMIT) is Fault.MALFORMED
 
 
 def test_the_chain_is_signed_along() -> None:

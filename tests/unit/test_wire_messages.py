@@ -140,6 +140,13 @@ def test_a_record_shows_no_value_when_it_is_printed_or_refused() -> None:
         b"\xd8\x1c\x81\xd8\x1d\x00",
         b"\xc2\x58\x20" + b"\xff" * 32,
         b"\x84" + b"\x80" * 4 + b"\x00",
+        b"\xa2\x01\x02\x01\x03",
+        b"\xa2\x01\x02\x18\x01\x03",
+        b"\x81\xa2\x61a\xa1\x01\x02\x61a\x00",
+        b"\xa1\xf5\x02",
+        b"\xa1\xf9\x3c\x00\x02",
+        b"\xa1\x41a\x02",
+        b"\xa1\xd2\x00\x02",
     ],
 )
 def test_hostile_cbor_is_refused(data: bytes) -> None:
