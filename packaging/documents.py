@@ -4,6 +4,7 @@
 Everything is generated from the program itself, so that it cannot say something else.
 """
 
+import inspect
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from agent.cli.main import COMMANDS, renzheng
 from agent.failures import catalogue
 from agent.health.catalog import catalog
 
+#: What click puts before a paragraph that is not to be filled.
+AS_IT_IS = "\b\n"
 COMPLETIONS = {"renzheng": BashComplete, "_renzheng": ZshComplete, "renzheng.fish": FishComplete}
 
 
@@ -66,7 +69,9 @@ def page(command: click.Command, name: str) -> str:
             child = command.get_command(context, sub)
             if child is not None:
                 inner = click.Context(child, info_name=f"{name} {sub}", parent=context)
-                text += f".SH {escape(f'{name} {sub}').upper()}\n{paragraphs(child)}{options(child, inner, '')}"
+                pieces = escape(" ".join(child.collect_usage_pieces(inner)))
+                text += f".SH {escape(f'{name} {sub}').upper()}\n.B {escape(f'{name} {sub}')}\n{pieces}\n"
+                text += f"{paragraphs(child)}{options(child, inner, '')}"
     return text + ".SH SEE ALSO\n.BR renzheng (1)\n"
 
 
@@ -96,8 +101,16 @@ def head(name: str, section: int, summary: str) -> str:
 
 
 def paragraphs(command: click.Command) -> str:
-    """The command's help."""
-    return "".join(f".PP\n{escape(' '.join(part.split()))}\n" for part in (command.help or "").split("\n\n"))
+    """The command's help. click marks a paragraph whose lines stay as they are by a line with a backspace."""
+    return "".join(map(paragraph, inspect.cleandoc(command.help or "").split("\n\n")))
+
+
+def paragraph(text: str) -> str:
+    """One paragraph, filled or line by line."""
+    if text.startswith(AS_IT_IS):
+        lines = "\n".join(escape(line) for line in text.removeprefix(AS_IT_IS).splitlines())
+        return f".PP\n.nf\n{lines}\n.fi\n"
+    return f".PP\n{escape(' '.join(text.split()))}\n"
 
 
 def escape(text: str) -> str:

@@ -33,6 +33,31 @@ def test_the_unit_is_watched_notified_and_never_gives_up() -> None:
         assert wanted in lines
 
 
+@pytest.mark.skipif(shutil.which("dh_installsystemd") is None, reason="debhelper is not installed")
+def test_an_upgrade_leaves_no_screen_dark(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "packaging/debian", tmp_path / "debian")
+    for file in (ROOT / "systemd").glob("renzheng*.*"):
+        if file.suffix in {".service", ".path", ".timer"}:
+            shutil.copy(file, tmp_path / "debian")
+    rules = ["make", "--silent", "-f", "debian/rules"]
+    subprocess.run([*rules, "override_dh_installsystemd"], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(["dh_installdeb"], cwd=tmp_path, check=True, capture_output=True)
+    scripts = {path.name: path.read_text("utf-8") for path in (tmp_path / "debian/renzheng/DEBIAN").iterdir()}
+    # What an upgrade stops before it unpacks, nobody starts again: it is restarted afterwards instead.
+    assert "preinst" not in scripts
+    for unit in ("renzheng.service", "renzheng-kiosk.service", "renzheng-renew.timer"):
+        assert re.search(rf"deb-systemd-invoke \$_dh_action .*'{unit}'", scripts["postinst"]), unit
+        assert re.search(rf"deb-systemd-invoke stop .*'{unit}'", scripts["prerm"]), unit
+
+
+def test_the_package_can_be_removed_when_its_folder_is_gone() -> None:
+    script = (ROOT / "packaging/debian/prerm").read_text("utf-8")
+    assert "/opt/renzheng/lib" in script
+    script = script.replace("/opt/renzheng/lib", "/nowhere/renzheng/lib")
+    for _ in range(2):
+        subprocess.run(["sh", "-c", script, "prerm", "remove"], check=True)
+
+
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("documents")
@@ -51,7 +76,15 @@ def test_every_command_has_its_page_and_none_breaks_man(documents: Path) -> None
     for page in (documents / "man").iterdir():
         text = page.read_text("utf-8")
         requests = {line.split()[0] for line in text.splitlines() if line.startswith(".")}
-        assert requests <= {".TH", ".SH", ".SS", ".TP", ".B", ".BR", ".I", ".PP"}, page.name
+        assert requests <= {".TH", ".SH", ".SS", ".TP", ".B", ".BR", ".I", ".PP", ".nf", ".fi"}, page.name
+        assert not set(text) & {"\b", "\x1b"}, page.name
+
+
+def test_what_is_to_be_typed_keeps_its_lines_in_the_manual(documents: Path) -> None:
+    lines = (documents / "man/renzheng-config.1").read_text("utf-8").splitlines()
+    begin = next(number for number, line in enumerate(lines) if "config keygen authority.key" in line)
+    assert "config sign evening.toml" in lines[begin + 1].replace("\\", "")
+    assert lines[begin - 1] == ".nf"
 
 
 def test_completion_asks_the_program_itself(documents: Path) -> None:
