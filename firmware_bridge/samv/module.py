@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -48,6 +49,31 @@ class Contents:
     fingerprint: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Until when commands may go on (`time.monotonic()`), and what ends them before."""
+
+    deadline: float = math.inf
+    cancel: threading.Event | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline.
+
+        Raises:
+            DocumentError: `document.cancelled`, or `document.timeout` if there are none.
+        """
+        if self.cancel is not None and self.cancel.is_set():
+            raise DocumentError(Code.DOCUMENT_CANCELLED, "the read was cancelled")
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise DocumentError(Code.DOCUMENT_TIMEOUT, "the read took longer than it may")
+        return left
+
+
+_FREE = Bound()
+
+
 class SamvModule:
     """Commands of one module."""
 
@@ -55,39 +81,39 @@ class SamvModule:
         self._line = line
         self._parser = FrameParser()
 
-    def find(self) -> bool:
+    def find(self, bound: Bound = _FREE) -> bool:
         """Whether a card that was not read yet lies on the module."""
-        reply = self._transact(_FIND, _QUICK)
+        reply = self._transact(_FIND, _QUICK, bound)
         if reply.sw3 == status.FOUND:
             return True
         if reply.sw3 == status.NOT_FOUND:
             return False
         raise status.failure(reply)
 
-    def select(self) -> bool:
+    def select(self, bound: Bound = _FREE) -> bool:
         """Select the card that was found; False if it is gone."""
-        reply = self._transact(_SELECT, _QUICK)
+        reply = self._transact(_SELECT, _QUICK, bound)
         if reply.sw3 == status.DONE:
             return True
         if reply.sw3 in {status.NOT_FOUND, status.NOT_SELECTED}:
             return False
         raise status.failure(reply)
 
-    def read(self, *, fingerprint: bool = False, cancel: threading.Event | None = None) -> Contents:
+    def read(self, bound: Bound = _FREE, *, fingerprint: bool = False) -> Contents:
         """Read the selected card.
 
         Raises:
             BridgeError: what the module reports, or `document.malformed` for lengths that contradict the data.
         """
         command, limit = (_READ_FINGERPRINT, _FINGERPRINT) if fingerprint else (_READ, _READING)
-        reply = self._transact(command, limit, cancel)
+        reply = self._transact(command, limit, bound)
         if reply.sw3 != status.DONE:
             raise status.failure(reply)
         return split(reply.data, fingerprint=fingerprint)
 
-    def newest_address(self) -> str | None:
+    def newest_address(self, bound: Bound = _FREE) -> str | None:
         """The address that was written after the card was issued; None if there is none."""
-        reply = self._transact(_READ_ADDRESS, _READING)
+        reply = self._transact(_READ_ADDRESS, _READING, bound)
         if reply.sw3 in {status.ADDRESS_ABSENT, 0x41}:
             return None
         if reply.sw3 != status.DONE:
@@ -120,16 +146,18 @@ class SamvModule:
             raise status.failure(reply)
         return reply
 
-    def _transact(self, command: bytes, timeout: float, cancel: threading.Event | None = None) -> Reply:
+    def _transact(self, command: bytes, timeout: float, bound: Bound = _FREE) -> Reply:
         """One command; asked again once if the answer was damaged on the line."""
         for _ in range(_TRIES):
+            limit = min(timeout, bound.left)
             self._line.discard()
             self._parser.clear()
             damaged, skipped = self._parser.damaged, self._parser.skipped
             self._line.write(encode(command))
-            reply = self._answer(timeout, cancel)
+            reply = self._answer(limit, bound.cancel)
             if reply is not None:
                 return reply
+            _ = bound.left
             heard = self._parser.damaged - damaged + self._parser.skipped - skipped
             if not heard and not self._parser.pending:
                 raise ReaderError(Code.READER_GONE, "the module does not answer")

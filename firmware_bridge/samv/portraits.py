@@ -45,5 +45,7 @@ def decoded(portrait: Portrait, decoder: Decoder) -> Portrait:
         image = decoder(portrait.data)
     except Exception as error:
         raise DocumentError(Code.DOCUMENT_MALFORMED, f"the portrait decoder failed ({type(error).__name__})") from error
+    if not isinstance(image, bytes):
+        raise DocumentError(Code.DOCUMENT_MALFORMED, f"the portrait decoder gave no bytes ({type(image).__name__})")
     dimensions(image)
     return Portrait(image, image_format(image))

@@ -13,7 +13,7 @@ from firmware_bridge.document import Document
 from firmware_bridge.errors import BridgeError, Code, DocumentError, ReaderError
 from firmware_bridge.reader import EventKind, Progress, ReaderEvent, ReadRequest
 from firmware_bridge.samv import assemble, portraits
-from firmware_bridge.samv.module import Contents, SamvModule, detect_baud
+from firmware_bridge.samv.module import Bound, SamvModule, detect_baud
 from firmware_bridge.serial import Backoff, SerialLine
 
 #: Seconds between two looks for a card.
@@ -89,18 +89,18 @@ class SamvReader:
 
     def read(self, request: ReadRequest) -> Document:
         """See `DocumentReader.read`; keys and nonces play no part here."""
-        deadline = time.monotonic() + request.timeout
+        bound = Bound(time.monotonic() + request.timeout, request.cancel)
         phases: dict[str, float] = {}
         try:
             module = self._opened()
             with _phase(request, phases, "select"):
-                self._select(module)
+                self._select(module, bound)
             with _phase(request, phases, "read"):
-                contents = self._contents(module, request, deadline)
+                contents = module.read(bound, fingerprint=self._fingerprint)
             address = None
             if self._newest_address:
                 with _phase(request, phases, "newest address"):
-                    address = module.newest_address()
+                    address = module.newest_address(bound)
         except ReaderError:
             self._drop()
             raise
@@ -131,11 +131,16 @@ class SamvReader:
 
     def _look(self) -> EventKind | None:
         module = self._opened()
+        try:
+            found = module.find()
+        except DocumentError:
+            # Something lies there that the module can make nothing of.
+            found = False
         self._backoff.reset()
         if self._gone_told:
+            # Only now: a module that answers and refuses every order (unauthorised, broken) is not back.
             self._gone_told = False
             return EventKind.BACK
-        found = module.find()
         self._absent_looks = 0 if found else self._absent_looks + 1
         if found and not self._present:
             self._present = True
@@ -161,18 +166,11 @@ class SamvReader:
         self._present = False
 
     @staticmethod
-    def _select(module: SamvModule) -> None:
+    def _select(module: SamvModule, bound: Bound) -> None:
         # The card was found by `wait` a moment ago; a module that forgot it is asked to find it again.
-        if module.select() or (module.find() and module.select()):
+        if module.select(bound) or (module.find(bound) and module.select(bound)):
             return
         raise DocumentError(Code.DOCUMENT_REMOVED, "the card left before it was selected")
-
-    def _contents(self, module: SamvModule, request: ReadRequest, deadline: float) -> Contents:
-        if request.cancel.is_set():
-            raise DocumentError(Code.DOCUMENT_CANCELLED, "the read was cancelled")
-        if time.monotonic() >= deadline:
-            raise DocumentError(Code.DOCUMENT_TIMEOUT, "the read took longer than it may")
-        return module.read(fingerprint=self._fingerprint, cancel=request.cancel)
 
 
 @contextlib.contextmanager

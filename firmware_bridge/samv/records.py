@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from unicodedata import category
 
 from firmware_bridge.document import DocumentKind
 from firmware_bridge.errors import Code, DocumentError
@@ -66,9 +67,11 @@ class _Text:
             decoded = self._data[offset : offset + size].decode("utf-16-le")
         except UnicodeDecodeError:
             raise _malformed(f"the text at offset {offset} is no UTF-16") from None
-        if any(not char.isprintable() and char != "\x00" for char in decoded):
+        plain = decoded.replace("\x00", " ")
+        # Control characters alone: rare names are written in the private use area, or in a later Unicode than ours.
+        if any(category(char) == "Cc" for char in plain):
             raise _malformed(f"the text at offset {offset} holds control characters")
-        return decoded.replace("\x00", " ").strip()
+        return plain.strip()
 
     def day(self, offset: int) -> date | None:
         """A date of eight digits; None if the field is blank."""

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -14,8 +16,8 @@ from hypothesis import strategies as st
 
 from agent.cli.document import document
 from firmware_bridge.document import Access, CheckName, DocumentKind, PortraitFormat
-from firmware_bridge.errors import BridgeError, Code
-from firmware_bridge.reader import EventKind, ReadRequest
+from firmware_bridge.errors import BridgeError, Code, DocumentError
+from firmware_bridge.reader import EventKind, Progress, ReadRequest
 from firmware_bridge.samv import SamvReader, records
 from firmware_bridge.samv.frames import FrameParser, encode
 from firmware_bridge.samv.module import split
@@ -220,6 +222,92 @@ def test_an_installed_decoder_opens_the_portrait(
     portrait = reader.read(ReadRequest()).portrait
     assert portrait is not None
     assert (portrait.format, portrait.data) == (PortraitFormat.JPEG, image)
+
+
+@pytest.mark.parametrize("decoder", [lambda _data: None, lambda _data: b"", lambda _data: 1 / 0])
+def test_a_decoder_that_gives_no_picture_is_told(
+    module: SimulatedSamv, reader: SamvReader, monkeypatch: pytest.MonkeyPatch, decoder: object
+) -> None:
+    monkeypatch.setattr("firmware_bridge.samv.portraits.find_decoder", lambda: decoder)
+    present(module, reader, samv.resident())
+    assert code_of(reader) is Code.DOCUMENT_MALFORMED
+
+
+@pytest.mark.parametrize("rare", ["\ue863", "\U00020c53", "\U000323b0", "\u3000"], ids=ascii)
+def test_a_name_with_a_character_that_this_machine_cannot_show_is_read(
+    module: SimulatedSamv, reader: SamvReader, rare: str
+) -> None:
+    """Cards write rare characters in Unicode's private use area, and may know more of Unicode than this Python."""
+    present(module, reader, samv.resident(f"测{rare}甲"))
+    assert reader.read(ReadRequest()).holder.native_name == f"测{rare}甲"
+
+
+class Refusing(SimulatedSamv):
+    """A module that answers and finds no card, for a reason that `word` tells."""
+
+    word = b""
+
+    def _answer(self, command: bytes) -> bytes:
+        return b"\x00\x00" + self.word if command == b"\x20\x01" and self.word else super()._answer(command)
+
+
+def test_a_module_that_refuses_to_work_is_told_once_and_comes_back() -> None:
+    with (
+        Refusing() as module,
+        contextlib.closing(SamvReader("id-card", str(module.path), today=lambda: TODAY)) as reader,
+    ):
+        module.word = b"\x66"
+        kinds = []
+        end = time.monotonic() + 1.5
+        while (left := end - time.monotonic()) > 0:
+            event = reader.wait(left)
+            kinds += [event.kind] if event is not None else []
+        assert kinds == [EventKind.GONE]
+        module.word = b""
+        event = reader.wait(5)
+        assert event is not None
+        assert event.kind is EventKind.BACK
+
+
+def test_a_card_that_is_no_identity_card_does_not_take_the_reader_away() -> None:
+    with (
+        Refusing() as module,
+        contextlib.closing(SamvReader("id-card", str(module.path), today=lambda: TODAY)) as reader,
+    ):
+        module.word = b"\x40"
+        assert reader.wait(1.0) is None
+        module.word = b""
+        present(module, reader, samv.resident())
+
+
+@pytest.mark.parametrize("fault", [LineFault.SILENCE, LineFault.ENDLESS_NOISE])
+def test_a_read_ends_at_its_deadline(module: SimulatedSamv, reader: SamvReader, fault: LineFault) -> None:
+    present(module, reader, samv.resident())
+    module.disturb(fault, 10)
+    begin = time.monotonic()
+    with pytest.raises(BridgeError) as caught:
+        reader.read(ReadRequest(timeout=0.4))
+    assert time.monotonic() - begin < 1.4
+    assert caught.value.code is Code.DOCUMENT_TIMEOUT
+
+
+@pytest.mark.parametrize("step", ["select", "read", "newest address"])
+def test_a_read_is_cancelled_at_every_step(module: SimulatedSamv, step: str) -> None:
+    cancel = threading.Event()
+
+    def progress(told: Progress) -> None:
+        if told.step == step:
+            module.disturb(LineFault.SILENCE, 10)
+            threading.Timer(0.1, cancel.set).start()
+
+    reader = SamvReader("id-card", str(module.path), newest_address=True, today=lambda: TODAY)
+    with contextlib.closing(reader):
+        present(module, reader, samv.resident())
+        begin = time.monotonic()
+        with pytest.raises(DocumentError) as caught:
+            reader.read(ReadRequest(progress=progress, cancel=cancel))
+        assert caught.value.code is Code.DOCUMENT_CANCELLED
+        assert time.monotonic() - begin < 1.0
 
 
 def decode(folder: Path, data: bytes) -> tuple[int, dict[str, Any]]:
