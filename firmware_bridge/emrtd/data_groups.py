@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from unicodedata import category
 
 from firmware_bridge.apdu import tlv
 from firmware_bridge.emrtd import mrz
@@ -41,7 +42,8 @@ class DocumentDetails:
 def text(value: bytes) -> str:
     """A text field; invalid UTF-8 becomes replacement characters, control characters go."""
     decoded = value[:_TEXT_LIMIT].decode("utf-8", "replace")
-    return "".join(char for char in decoded if char.isprintable())
+    # Not `isprintable`: it knows no private use area, no later Unicode than this Python's and no joiner within a name.
+    return "".join(char for char in decoded if category(char) != "Cc")
 
 
 def calendar_date(value: bytes) -> date | None:

@@ -281,6 +281,14 @@ def test_native_name_address_and_authority_come_from_dg11_and_dg12() -> None:
     assert document.issuing_authority == "Ministry of Examples"
 
 
+@pytest.mark.parametrize("name", ["李\ue863娜", "李\U000323b0", "李\u3000娜", "می\u200cخواهم"], ids=ascii)
+def test_a_native_name_keeps_every_character_but_controls(name: str) -> None:
+    person = Person(native_name=f"{name}\x1b\x07")
+    assert read(personalise(person, picture(), state()), ReadRequest(person.key)).holder.native_name == " ".join(
+        name.split()
+    )
+
+
 @pytest.mark.parametrize("profile", [Profile(), Profile(pace=())], ids=["pace", "bac"])
 def test_a_chip_that_refuses_the_extended_lengths_that_it_announces_is_read_in_short_ones(profile: Profile) -> None:
     document = read(memory(profile), WITH_NONCE, wrap=ShortCard)
