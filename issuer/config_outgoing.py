@@ -6,9 +6,10 @@ connection to the broker nor a running issuer at the moment of the order.
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine, Row
 
 from agent.wire.topics import Topic
 from issuer import store
@@ -74,10 +75,16 @@ def publish_waiting(engine: Engine, publish: Publish) -> int:
         if not expired and not publish(row.topic, bytes(row.payload), row.retain, life):
             break
         with engine.begin() as connection:
-            mine = OUTGOING.c.number == row.number
-            if row.retain:
-                connection.execute(OUTGOING.update().where(mine).values(published_at=now))
-            else:
-                connection.execute(OUTGOING.delete().where(mine))
+            _note_published(connection, row, now)
         done += 1
     return done
+
+
+def _note_published(connection: Connection, row: Row[Any], now: int) -> None:
+    # SQLite gives the number of a row that is gone to the next one: the number alone does not say which one went out.
+    mine = sa.and_(OUTGOING.c.number == row.number, OUTGOING.c.topic == row.topic, OUTGOING.c.payload == row.payload)
+    if not row.retain:
+        connection.execute(OUTGOING.delete().where(mine))
+    elif not connection.execute(OUTGOING.update().where(mine).values(published_at=now)).rowcount:
+        # Another took its place meanwhile, and another worker may have published that one before ours arrived.
+        connection.execute(OUTGOING.update().where(OUTGOING.c.topic == row.topic).values(published_at=None))

@@ -57,6 +57,49 @@ def carried(folder: Path) -> list[tuple[str, bytes, bool, int]]:
     return sent
 
 
+@pytest.mark.parametrize("others", [0, 1], ids=["one worker", "two workers"])
+def test_what_is_entered_while_its_predecessor_goes_out_is_published_last(folder: Path, others: int) -> None:
+    told: list[bytes] = []
+    with store.opened(store.sqlite_url(Layout(folder).database)) as engine:
+        config_outgoing.enter(engine, topics.CONFIGURATION, ["lobby-1"], b"old")
+
+        def other(_topic: str, payload: bytes, _retain: bool, _expiry: int) -> bool:
+            told.append(payload)
+            return True
+
+        def slow(_topic: str, payload: bytes, _retain: bool, _expiry: int) -> bool:
+            config_outgoing.enter(engine, topics.CONFIGURATION, ["lobby-1"], b"new")
+            for _ in range(others):
+                config_outgoing.publish_waiting(engine, other)
+            told.append(payload)
+            return True
+
+        config_outgoing.publish_waiting(engine, slow)
+        while config_outgoing.publish_waiting(engine, other):
+            pass
+    assert told == [*[b"new"] * others, b"old", b"new"]
+
+
+def test_a_command_that_is_entered_while_two_workers_carry_another_is_not_lost(folder: Path) -> None:
+    told: list[bytes] = []
+    with store.opened(store.sqlite_url(Layout(folder).database)) as engine:
+        config_outgoing.enter(engine, topics.COMMAND, ["lobby-1"], b"first")
+
+        def fast(_topic: str, payload: bytes, _retain: bool, _expiry: int) -> bool:
+            told.append(payload)
+            return True
+
+        def slow(_topic: str, payload: bytes, _retain: bool, _expiry: int) -> bool:
+            config_outgoing.publish_waiting(engine, fast)
+            config_outgoing.enter(engine, topics.COMMAND, ["lobby-1"], b"second")
+            told.append(payload)
+            return True
+
+        config_outgoing.publish_waiting(engine, slow)
+        config_outgoing.publish_waiting(engine, fast)
+    assert told == [b"first", b"first", b"second"]
+
+
 def happened(folder: Path, kind: str, payload: bytes) -> None:
     event = Event(event_id=hashlib.sha256(payload).digest()[:16], kind=kind, priority=2, created_at=0, payload=payload)
     batch = EventBatch(audience="test-issuer", terminal="lobby-1", events=(event,))
