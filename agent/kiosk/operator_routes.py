@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.kiosk.operator import OperatorView
-from agent.kiosk.pin import SESSION, Door, pin_matches
+from agent.kiosk.pin import Door, pin_matches
 
 COOKIE = "renzheng-operator"
 
@@ -62,9 +62,8 @@ class OperatorRoutes:
         if not await asyncio.to_thread(pin_matches, given.pin, self._pin_hash):
             return web.json_response({"locked": round(self._door.locked_for())}, status=401)
         response = web.Response(status=204)
-        response.set_cookie(
-            COOKIE, self._door.open(), httponly=True, samesite="Strict", path="/operator", max_age=int(SESSION)
-        )
+        # Without an age: the door ends a session that is not used, the browser must not end one that is.
+        response.set_cookie(COOKIE, self._door.open(), httponly=True, samesite="Strict", path="/operator")
         return response
 
     async def _leave(self, request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import logging
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,6 +25,8 @@ from agent.kiosk.operator import OperatorView
 from agent.kiosk.operator_routes import OperatorRoutes, picture
 from agent.verification.inputs import Inputs
 from agent.verification.screen import Screens, Stage
+
+log = logging.getLogger(__name__)
 
 #: Pages that may be open at once: the kiosk, the operator's look at it, and one that reloads.
 MOST_PAGES = 4
@@ -195,9 +198,15 @@ class KioskServer:
     async def _renew_code(self, join: JoinCode) -> None:
         serial = 0
         while True:
-            self._svg = await join.fresh()
-            serial += 1
-            self._board.show_code(serial)
+            try:
+                self._svg = await join.fresh()
+            except Exception as error:  # noqa: BLE001  # the driver of a token raises what it likes; the page goes on
+                log.warning("no code can be signed for phones: %s", type(error).__name__)
+                self._svg = b""
+                self._board.show_code(0)
+            else:
+                serial += 1
+                self._board.show_code(serial)
             # A phone that scans at the last moment still has half of the code's life to use it.
             await asyncio.sleep(join.lifetime / 2)
 

@@ -62,7 +62,9 @@ class Screens:
 
     def show(self, screen: Screen) -> None:
         """Publish `screen` (call it on the loop)."""
-        if screen.stage is Stage.IDLE and self.current.stage is not Stage.IDLE:
+        # Who was verified is done; after any other ending the same person may try again at once.
+        ends = screen.stage is Stage.IDLE or self.current.stage is Stage.VERIFIED
+        if ends and screen.stage is not self.current.stage:
             self.visits += 1
         self.current = screen
         for listener in self._listeners:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -12,7 +12,7 @@ import pytest
 from yarl import URL
 
 from agent.failures import RenzhengError
-from agent.kiosk import KioskServer
+from agent.kiosk import JoinCode, KioskServer
 from agent.kiosk.board import BEAT
 from agent.kiosk.pin import FREE_TRIES, hash_pin
 from agent.verification.inputs import Inputs
@@ -26,7 +26,7 @@ SPECIMEN = {"kind": "mrz", "number": "L898902C36", "birth": "7408122", "expiry":
 class World:
     """A server and a browser-like client on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, join: JoinCode | None = None) -> None:
         self.screens, self.inputs = Screens(), Inputs()
         self.asked = 0
         self.fault = ""
@@ -39,7 +39,7 @@ class World:
             port=0,
             language="en",
             pin_hash=hash_pin(PIN),
-            join=joining(),
+            join=join or joining(),
             fault=lambda: self.fault,
         )
 
@@ -208,13 +208,14 @@ async def test_nobody_is_invited_while_the_terminal_cannot_serve(world: World, p
     async with page.get("/events") as stream:
         shown = await event(stream)
         assert (shown["stage"], shown["failure"], shown["number"]) == ("out_of_order", "camera.gone", 160)
-        world.screens.show(Screen(Stage.READING))
-        assert (await event(stream))["stage"] == "reading"
-        world.screens.show(Screen(Stage.IDLE))
-        assert (await event(stream))["stage"] == "out_of_order"
-        world.fault = ""
-        async with asyncio.timeout(2 * BEAT):
-            assert (await event(stream))["stage"] == "idle"
+        async with asyncio.timeout(5 * BEAT):
+            world.screens.show(Screen(Stage.READING))
+            await until(stream, lambda told: told["stage"] == "reading")
+            world.screens.show(Screen(Stage.IDLE))
+            told = await until(stream, lambda told: told["stage"] != "reading")
+            assert told["stage"] == "out_of_order"
+            world.fault = ""
+            await until(stream, lambda told: told["stage"] == "idle")
 
 
 async def test_pages_without_end_are_refused(page: aiohttp.ClientSession) -> None:
@@ -261,6 +262,40 @@ async def test_nonsense_is_refused(page: aiohttp.ClientSession, body: bytes) -> 
 
 async def test_a_large_body_is_refused(page: aiohttp.ClientSession) -> None:
     assert await status(page, "POST", "/key", data=b"x" * 5000) == 413
+
+
+async def test_a_code_that_cannot_be_signed_is_taken_away_until_one_can() -> None:
+    broken = asyncio.Event()
+
+    def sign(claims: bytes) -> bytes:
+        if broken.is_set():
+            raise RuntimeError("the token has gone")
+        return claims + bytes(90)
+
+    world = World(JoinCode("lobby-07", sign, lifetime=0.2))
+    await world.server.start()
+    async with world.client() as page, asyncio.timeout(20):
+        await status(page, "GET", "/")
+        async with page.get("/events") as stream:
+            first = await until(stream, lambda shown: shown["code"] > 0)
+            broken.set()
+            await until(stream, lambda shown: shown["code"] == 0)
+            assert await status(page, "GET", "/code.svg") == 404
+            broken.clear()
+            again = await until(stream, lambda shown: shown["code"] > 0)
+            assert again["code"] > first["code"]
+            assert await status(page, "GET", "/code.svg") == 200
+    await world.server.close()
+
+
+async def test_an_operator_at_work_is_not_sent_out_by_the_browser(page: aiohttp.ClientSession) -> None:
+    async with page.post("/operator/session", json={"pin": PIN}) as answer:
+        cookie = answer.headers["Set-Cookie"]
+    # The server ends a session that nobody uses; a cookie with an age of its own would end one that is used.
+    assert "Max-Age" not in cookie
+    assert "expires" not in cookie.lower()
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
 
 
 async def test_stop_ends_the_verification(world: World, page: aiohttp.ClientSession) -> None:
@@ -323,6 +358,13 @@ async def test_a_taken_port_and_an_unknown_language_are_named(world: World) -> N
     with pytest.raises(RenzhengError, match=r"'xx'.*en.*zh") as unknown:
         KioskServer(world.screens, world.inputs, world.preview, world.operator, port=0, language="xx", pin_hash=None)
     assert unknown.value.code == "kiosk.language"
+
+
+async def until(stream: aiohttp.ClientResponse, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The next event that is wanted: a beat or a new code may bring others before it."""
+    while not wanted(shown := await event(stream)):
+        pass
+    return shown
 
 
 async def event(stream: aiohttp.ClientResponse) -> dict[str, Any]:

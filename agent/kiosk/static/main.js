@@ -42,7 +42,7 @@ function show(next) {
   showWords();
   showCode();
   fitView();
-  if (state.stage === "idle" && (before.stage !== "idle" || before.visits !== state.visits)) forget();
+  if (before.visits !== state.visits || (state.stage === "idle" && before.stage !== "idle")) forget();
   root.dataset.serial = state.serial;
 }
 
@@ -150,7 +150,8 @@ async function start() {
   setInterval(beckon, BECKON);
   document.addEventListener("contextmenu", (event) => event.preventDefault());
   show(GONE);
-  listen(hear, () => show(GONE));
+  // Whoever stands there may still be there when the agent is back.
+  listen(hear, () => show({ ...GONE, visits: state.visits }));
 }
 
 start().catch(() => setTimeout(() => location.reload(), 2000));

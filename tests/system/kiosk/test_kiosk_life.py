@@ -35,6 +35,37 @@ def test_a_slow_page_that_missed_a_whole_visit_forgets_it_all_the_same(page: Pag
     expect(page.locator("[data-for=idle] h1")).to_have_text("Place your document on the reader")
 
 
+@pytest.mark.parametrize("between", [(Screen(Stage.IDLE),), ()], ids=["the page missed idle", "the next one hurries"])
+def test_so_does_one_that_sees_the_next_visit_begin_after_the_last(
+    page: Page, stand: Stand, between: tuple[Screen, ...]
+) -> None:
+    page.get_by_role("button", name="中文").click()
+    stand.show(Screen(Stage.VERIFIED))
+    page.wait_for_selector("html[data-view=verified]")
+    stand.show(*between, Screen(Stage.READING))
+    page.wait_for_selector("html[data-view=reading]")
+    expect(page.locator("[data-for=reading] h1")).to_have_text("Leave your document on the reader")
+    expect(page.get_by_role("button", name="English")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_visit_keeps_its_language_when_the_page_loses_the_agent_for_a_moment(browser: Browser) -> None:
+    stand = Stand()
+    # Somebody was here before.
+    stand.show(Screen(Stage.VERIFIED), Screen(Stage.IDLE), Screen(Stage.READING))
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(stand.url)
+    page.wait_for_selector("html[data-view=reading]")
+    page.get_by_role("button", name="中文").click()
+    stand.stop()
+    page.wait_for_selector("html[data-view=gone]", timeout=10_000)
+    stand.restart()
+    page.wait_for_selector("html[data-view=reading]", timeout=10_000)
+    expect(page.locator("[data-for=reading] h1")).to_have_text("请勿移动证件")
+    context.close()
+    stand.close()
+
+
 def test_the_picture_is_wiped_when_the_face_is_done(page: Page, stand: Stand) -> None:
     stand.show(Screen(Stage.FACE, guidance=Guidance.LOOK_HERE))
     page.wait_for_selector("#preview[data-live]")
