@@ -15,8 +15,9 @@ request is never queued: past its deadline it has failed, and its message has ex
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from agent.transport.epoch_watch import EpochWatch
 from agent.transport.errors import TransportError
@@ -34,6 +35,8 @@ from agent.wire.keys import thumbprint
 from agent.wire.refusals import Refusal
 
 _LOG = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 #: Answers to one request that may wait to be checked; whoever floods the topic gets no more of our memory.
 _MAX_ANSWERS = 16
@@ -129,10 +132,14 @@ class IssuerClient:
         answers = self._pending[request_id] = asyncio.Queue(_MAX_ANSWERS)
         try:
             # One after another: the issuer refuses a counter that was overtaken on its way.
-            async with self._sending:
-                request = await self._request(evidence, epoch, request_id)
-                sealed = await asyncio.to_thread(self._seal, request, holder)
+            await _before(deadline, self._sending.acquire())
+            try:
+                # Disk and key are somebody else's: a token may hang.
+                request = await _before(deadline, self._request(evidence, epoch, request_id))
+                sealed = await _before(deadline, asyncio.to_thread(self._seal, request, holder))
                 await self._ask(sealed, request_id, remaining)
+            finally:
+                self._sending.release()
             return await self._decision(answers, request, sealed, deadline)
         finally:
             del self._pending[request_id]
@@ -238,6 +245,19 @@ class IssuerClient:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC)
+
+
+async def _before(deadline: float, step: Awaitable[_T]) -> _T:
+    """The outcome of `step`, a part of making a request.
+
+    Raises:
+        TransportError: `issuer.no_decision`; not before `deadline`.
+    """
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await step
+    except TimeoutError:
+        raise TransportError("issuer.no_decision", "the request could not be made in time") from None
 
 
 class _Remaining:

@@ -2,23 +2,29 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import secrets
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from agent.failures import RenzhengError
 from agent.transport.errors import TransportError
+from agent.transport.issuer_client import IssuerClient, mqtt_link
+from agent.trust import identity
 from agent.trust.clock import Clock
+from agent.trust.counter import Counter
 from agent.wire import claims, cose, envelope, topics
 from agent.wire.claims import Decision, PortraitData
-from agent.wire.keys import SoftwareSigner
+from agent.wire.keys import PublicKey, Signer, SoftwareSigner
 from issuer import certificates
 from tests.protocol.wire_attacker import NAME, mallory, mallory_credentials
 from tests.protocol.wire_stack import Stack, Terminal, evidence, holder, needs_broker, stack, terminal
@@ -194,6 +200,50 @@ async def test_a_broker_that_goes_and_comes_back(deployment: Stack, lobby: Termi
     deployment.start_broker()
     await lobby.link.wait_connected(10.0)
     assert (await lobby.verify(evidence(), within=10.0)).accepted
+
+
+@dataclass
+class HangingSigner:
+    """A device key whose token does not answer until it is let go."""
+
+    key: Signer
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def algorithm(self) -> int:
+        return self.key.algorithm
+
+    @property
+    def public_key(self) -> PublicKey:
+        return self.key.public_key
+
+    def sign(self, message: bytes) -> bytes:
+        assert self.go_on.wait(20)
+        return self.key.sign(message)
+
+
+async def test_a_key_that_hangs_keeps_nobody_waiting_past_the_deadline(deployment: Stack, folder: Path) -> None:
+    known = identity.load(folder)
+    signer = HangingSigner(known.signer)
+    who = dataclasses.replace(known, signer=signer)
+    link = mqtt_link(who, [deployment.url], online=b"online", offline=b"offline")
+    counter = Counter(folder / "counter.db")
+    client = IssuerClient(link, who, clock=Clock(), counter=counter)
+    link.start()
+    try:
+        loop = asyncio.get_running_loop()
+        await client.reach(deadline=loop.time() + 5)
+        deadline = loop.time() + 0.5
+        questions = [asyncio.create_task(client.verify(evidence(), deadline=deadline)) for _ in range(2)]
+        done, waiting = await asyncio.wait(questions, timeout=5)
+        assert not waiting
+        assert {getattr(question.exception(), "code", "") for question in done} == {"issuer.no_decision"}
+        signer.go_on.set()
+        assert (await client.verify(evidence(), deadline=loop.time() + 5)).accepted
+    finally:
+        signer.go_on.set()
+        await link.stop()
+        counter.close()
 
 
 @contextlib.contextmanager
