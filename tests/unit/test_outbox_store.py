@@ -1,5 +1,6 @@
 """The outbox keeps what it was given, gives way as it says, and survives damage and a full disk."""
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -157,6 +158,15 @@ class TestAtRest:
         found = box.pending(10, 10_000)
         assert numbers(found) == [2]
         assert bounded.decode(found[0].payload, limit=100) == {"unreadable": 1}
+
+    def test_any_number_of_changed_rows_is_passed_over(self, path: Path) -> None:
+        box = keeper(path, rows=2000)
+        box.put([entry(number) for number in range(1500)])
+        box.close()
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            db.execute("UPDATE entry SET created = created + 1 WHERE seq < 1500")
+        assert [item.kind for item in box.pending(1, 10_000)] == [LOSSES]
+        assert numbers(box.pending(2, 10_000)) == [1499]
 
     def test_a_key_of_another_length_is_refused(self) -> None:
         with pytest.raises(ValueError, match="32 bytes"):

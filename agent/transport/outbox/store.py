@@ -105,6 +105,17 @@ class Store:
     def pending(self, rows: int, size: int, now: int | None) -> list[Entry]:
         """What to send next: highest class first, then oldest; at most `rows`, of at most `size` bytes or one entry."""
         self._expire(now)
+        while True:
+            found, unreadable = self._look(rows, size)
+            if not unreadable:
+                return found
+            with self._transaction():
+                self._drop(unreadable, UNREADABLE)
+            if found:
+                return found
+
+    def _look(self, rows: int, size: int) -> tuple[list[Entry], list[int]]:
+        """The first entries that open, and the rows among them that do not."""
         found: list[Entry] = []
         unreadable: list[int] = []
         taken = 0
@@ -121,11 +132,7 @@ class Store:
             if found and taken > size:
                 break
             found.append(entry)
-        if not unreadable:
-            return found
-        with self._transaction():
-            self._drop(unreadable, UNREADABLE)
-        return found or self.pending(rows, size, now)
+        return found, unreadable
 
     def remove(self, event_ids: Sequence[bytes]) -> int:
         """Forget these entries; how many of them were here."""
