@@ -56,6 +56,8 @@ class Check:
     title: str
     run: Callable[[], Finding]
     seconds: float = 3.0
+    #: What to do when it does not answer in time.
+    hangs: str = "The part hangs: check its power and cable."
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def run(checks: Sequence[Check], told: Callable[[Result], None] = lambda _result
         finding, seconds = item.finding, item.seconds
         if finding is None:
             limit = f"{item.check.seconds:g} s"
-            finding, seconds = Finding(Status.FAIL, "no answer", limit, "The part hangs: check its power and cable."), 0
+            finding, seconds = Finding(Status.FAIL, "no answer", limit, item.check.hangs), 0
         result = Result(item.check.id, item.check.title, finding, seconds or monotonic() - start)
         told(result)
         results.append(result)

@@ -26,15 +26,16 @@ SAME = 0.999
 TOLERANCE = 0.02
 #: Checks run side by side; measurements of time do not.
 _STOPWATCH = threading.Lock()
+BUSY = "Something else takes the processor, or it is throttled: see `power`."
 REINSTALL = "Install the package again; a model that computes something else is not the one that was evaluated."
 
 
 def checks(settings: Settings) -> list[Check]:
     """One for each model's digest and speed, one for the known answers, one for passive liveness."""
     return [
-        *(Check(f"model.{role}", f"Model: {role}", _Model(settings, role), seconds=9.0) for role in BUDGET),
-        Check("golden", "Known faces, known answers", lambda: _golden(settings), seconds=9.0),
-        Check("liveness", "Known living face and print", lambda: _liveness(settings), seconds=9.0),
+        *(Check(f"model.{role}", f"Model: {role}", _Model(settings, role), 9.0, BUSY) for role in BUDGET),
+        Check("golden", "Known faces, known answers", lambda: _golden(settings), 9.0, BUSY),
+        Check("liveness", "Known living face and print", lambda: _liveness(settings), 9.0, BUSY),
     ]
 
 
@@ -55,7 +56,7 @@ class _Model:
         measured = f"{bundle.entry(self._role).sha256[:12]}, p95 {p95:.1f} ms"
         limit = f"digest as signed, {BUDGET[self._role]:g} ms"
         if p95 > BUDGET[self._role]:
-            return warned(measured, limit, "Something else takes the processor, or it is throttled: see `power`.")
+            return warned(measured, limit, BUSY)
         return passed(measured, limit)
 
 

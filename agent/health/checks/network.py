@@ -3,25 +3,28 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from urllib.parse import urlsplit
 
 from agent import parts
 from agent.configuration.schema import Settings
 from agent.health import echo, state
-from agent.health.check import Check, Finding, failed, passed, warned
+from agent.health.check import Check, Finding, Status, failed, passed, run, warned
 from agent.transport.echo import Echo
-from agent.transport.link import DEFAULT_PORT, Tls
+from agent.transport.link import Tls, address
 from agent.transport.mqtt import MqttLink
 from agent.trust.clock import Clock
-from agent.trust.identity import DeviceIdentity
 
 TIMEOUT = 3.0
 #: A round trip to the broker above this is slow for the person who waits.
 SLOW = 0.5
 #: Seconds for a signed question and the issuer's signed answer, and above which a person would notice.
 ECHO, SLOW_ECHO = 5.0, 1.0
+NETWORK = (
+    "Check the network, its name service and the broker's certificate; the agent takes the link up again by itself."
+)
 
 
 def checks(settings: Settings, runtime: Path) -> list[Check]:
@@ -30,42 +33,50 @@ def checks(settings: Settings, runtime: Path) -> list[Check]:
     The terminal's name on the broker belongs to the running agent: a second sign-in under it would throw the agent out.
     """
     return [
-        Check("broker", "Broker: TLS", lambda: _broker(settings), seconds=TIMEOUT * len(settings.broker.urls) + 1),
+        Check("broker", "Broker: TLS", lambda: _broker(settings), seconds=TIMEOUT + 2),
         Check("issuer", "Issuer is heard", lambda: _issuer(runtime)),
-        Check("echo", "Issuer answers, signed", lambda: _echo(settings, runtime), seconds=ECHO + 2),
+        Check("echo", "Issuer answers, signed", lambda: _echo(settings, runtime), seconds=ECHO + 2, hangs=NETWORK),
     ]
 
 
 def _broker(settings: Settings) -> Finding:
     device = parts.device_identity(settings.identity)
-    reached = [asyncio.run(_greet(url, device)) for url in settings.broker.urls]
-    good = [f"{url}: TLS 1.3 in {seconds * 1000:.0f} ms" for url, seconds, _why in reached if seconds]
-    bad = [f"{url}: {why}" for url, _seconds, why in reached if why]
-    remedy = "Check the network and the broker's certificate; the agent takes the link up again by itself."
-    measured = "; ".join(good + bad)
+    return brokers(settings.broker.urls, Tls(device.issuer.broker_ca, device.tls_certificate, device.tls_key).context())
+
+
+def brokers(urls: Sequence[str], context: ssl.SSLContext) -> Finding:
+    """What a handshake with each broker says of them all."""
+    # Side by side, each in a thread that may be left behind: nothing ends a question to a name service that is silent.
+    asked = [Check(url, url, partial(_greet, url, context), TIMEOUT) for url in urls]
+    reached = sorted(run(asked).results, key=lambda result: result.finding.status is not Status.PASS)
+    measured = "; ".join(f"{result.id}: {result.finding.measured}" for result in reached)
+    good = [result for result in reached if result.finding.status is Status.PASS]
     if not good:
-        return failed(measured, "reachable", remedy, "broker.unreachable")
-    if bad or any(seconds > SLOW for _url, seconds, _why in reached):
-        return warned(measured, f"all within {SLOW:g} s", remedy, "broker.unreachable")
+        return failed(measured, "reachable", NETWORK, "broker.unreachable")
+    if len(good) < len(reached) or any(result.seconds > SLOW for result in good):
+        return warned(measured, f"all within {SLOW:g} s", NETWORK, "broker.unreachable")
     return passed(measured, f"all within {SLOW:g} s")
 
 
-async def _greet(url: str, device: DeviceIdentity) -> tuple[str, float, str]:
-    """Shake hands under mutual TLS and hang up: seconds, or why not."""
-    where = urlsplit(url)
-    context = Tls(device.issuer.broker_ca, device.tls_certificate, device.tls_key).context()
+def _greet(url: str, context: ssl.SSLContext) -> Finding:
+    """Shake hands under mutual TLS and hang up."""
+    host, port = address(url)
     start = monotonic()
     try:
-        async with asyncio.timeout(TIMEOUT):
-            _reader, writer = await asyncio.open_connection(where.hostname, where.port or DEFAULT_PORT, ssl=context)
-        writer.close()
+        with (
+            socket.create_connection((host, port), TIMEOUT) as line,
+            context.wrap_socket(line, server_hostname=host) as secured,
+        ):
+            version = secured.version()
     except TimeoutError:
-        return url, 0.0, f"no answer within {TIMEOUT:g} s"
+        why = f"no answer within {TIMEOUT:g} s"
     except ssl.SSLCertVerificationError as error:
-        return url, 0.0, f"certificate refused: {error.verify_message}"
-    except (ssl.SSLError, socket.gaierror, OSError) as error:
-        return url, 0.0, error.strerror or type(error).__name__
-    return url, monotonic() - start, ""
+        why = f"certificate refused: {error.verify_message}"
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+    else:
+        return passed(f"{version} in {(monotonic() - start) * 1000:.0f} ms".replace("TLSv", "TLS "))
+    return failed(why, "", NETWORK, "broker.unreachable")
 
 
 def _echo(settings: Settings, runtime: Path) -> Finding:
