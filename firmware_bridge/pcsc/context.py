@@ -12,18 +12,6 @@ from firmware_bridge.errors import BridgeError, Code, DocumentError, ReaderError
 
 _MASK = 0xFFFFFFFF
 
-_SERVICE = {
-    scard.SCARD_E_NO_SERVICE,
-    scard.SCARD_E_SERVICE_STOPPED,
-    scard.SCARD_F_COMM_ERROR,
-    scard.SCARD_E_INVALID_HANDLE,
-    scard.SCARD_F_INTERNAL_ERROR,
-}
-_GONE = {scard.SCARD_E_UNKNOWN_READER, scard.SCARD_E_READER_UNAVAILABLE, scard.SCARD_E_NO_READERS_AVAILABLE}
-_REMOVED = {scard.SCARD_W_REMOVED_CARD, scard.SCARD_E_NO_SMARTCARD, scard.SCARD_W_RESET_CARD}
-_SILENT = {scard.SCARD_W_UNRESPONSIVE_CARD, scard.SCARD_W_UNPOWERED_CARD, scard.SCARD_E_PROTO_MISMATCH}
-_REFUSED = {scard.SCARD_W_SECURITY_VIOLATION, scard.SCARD_E_NO_ACCESS}
-
 
 class State(NamedTuple):
     """A reader's state as pcscd tells it."""
@@ -35,22 +23,50 @@ class State(NamedTuple):
     atr: bytes
 
 
+class BrokenExchangeError(DocumentError):
+    """The driver gave an exchange up: the card left the field, or the command is longer than the reader carries."""
+
+
+_FAILURES: tuple[tuple[type[BridgeError], Code, set[int]], ...] = (
+    (
+        ReaderError,
+        Code.READER_SERVICE,
+        {
+            scard.SCARD_E_NO_SERVICE,
+            scard.SCARD_E_SERVICE_STOPPED,
+            scard.SCARD_F_COMM_ERROR,
+            scard.SCARD_E_INVALID_HANDLE,
+            scard.SCARD_F_INTERNAL_ERROR,
+        },
+    ),
+    (
+        ReaderError,
+        Code.READER_GONE,
+        {scard.SCARD_E_UNKNOWN_READER, scard.SCARD_E_READER_UNAVAILABLE, scard.SCARD_E_NO_READERS_AVAILABLE},
+    ),
+    (ReaderError, Code.READER_REFUSED, {scard.SCARD_W_SECURITY_VIOLATION, scard.SCARD_E_NO_ACCESS}),
+    (ReaderError, Code.READER_BUSY, {scard.SCARD_E_SHARING_VIOLATION}),
+    (BrokenExchangeError, Code.DOCUMENT_REMOVED, {scard.SCARD_E_NOT_TRANSACTED}),
+    (
+        DocumentError,
+        Code.DOCUMENT_REMOVED,
+        {scard.SCARD_W_REMOVED_CARD, scard.SCARD_E_NO_SMARTCARD, scard.SCARD_W_RESET_CARD},
+    ),
+    (
+        DocumentError,
+        Code.DOCUMENT_SILENT,
+        {scard.SCARD_W_UNRESPONSIVE_CARD, scard.SCARD_W_UNPOWERED_CARD, scard.SCARD_E_PROTO_MISMATCH},
+    ),
+)
+
+
 def failure(result: int, doing: str) -> BridgeError:
     """The error for a PC/SC return code."""
     number = result & _MASK
-    known = {code & _MASK for code in _SERVICE}
     text = f"{doing}: {scard.SCardGetErrorMessage(result)} (0x{number:08X})"
-    if number in known:
-        return ReaderError(Code.READER_SERVICE, text)
-    for group, code in ((_GONE, Code.READER_GONE), (_REFUSED, Code.READER_REFUSED)):
-        if number in {value & _MASK for value in group}:
-            return ReaderError(code, text)
-    if number == scard.SCARD_E_SHARING_VIOLATION & _MASK:
-        return ReaderError(Code.READER_BUSY, text)
-    if number in {value & _MASK for value in _REMOVED}:
-        return DocumentError(Code.DOCUMENT_REMOVED, text)
-    if number in {value & _MASK for value in _SILENT}:
-        return DocumentError(Code.DOCUMENT_SILENT, text)
+    for kind, code, results in _FAILURES:
+        if number in {known & _MASK for known in results}:
+            return kind(code, text)
     return ReaderError(Code.READER_PROTOCOL, text)
 
 

@@ -32,11 +32,17 @@ class Monitor:
         self._backoff = MIN_BACKOFF
         self._pending: deque[EventKind] = deque()
         self._closed = threading.Event()
+        self._turn = threading.Lock()
         self.reader: str | None = None
 
     def wait(self, timeout: float) -> EventKind | None:
         """The next event within `timeout` seconds."""
-        deadline = time.monotonic() + timeout
+        with self._turn:
+            event = self._next(time.monotonic() + timeout)
+        self._tidy()
+        return event
+
+    def _next(self, deadline: float) -> EventKind | None:
         while not self._closed.is_set():
             if self._pending:
                 return self._pending.popleft()
@@ -54,9 +60,17 @@ class Monitor:
         context = self._context
         if context is not None:
             context.cancel()
+        self._tidy()
 
-    def release(self) -> None:
-        """Give the context back; the thread that waits does this."""
+    def _tidy(self) -> None:
+        """Give the context back once closed: `wait` on its way out, or `close` if nobody waits."""
+        if self._closed.is_set() and self._turn.acquire(blocking=False):
+            try:
+                self._release()
+            finally:
+                self._turn.release()
+
+    def _release(self) -> None:
         if self._context is not None:
             self._context.close()
             self._context = None
@@ -105,7 +119,7 @@ class Monitor:
 
     def _drop(self, deadline: float) -> None:
         """The service is away: forget its context and wait before asking again."""
-        self.release()
+        self._release()
         self.reader = None
         told = self._gone_told
         self._lost()

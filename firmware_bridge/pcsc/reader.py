@@ -10,7 +10,7 @@ from firmware_bridge.document import Document
 from firmware_bridge.emrtd.reading import read_chip
 from firmware_bridge.emrtd.trust import TrustStore
 from firmware_bridge.errors import BridgeError, Code, DocumentError, ReaderError
-from firmware_bridge.pcsc.context import Card, Context, choose_reader
+from firmware_bridge.pcsc.context import BrokenExchangeError, Card, Context, choose_reader
 from firmware_bridge.pcsc.monitor import Monitor
 from firmware_bridge.pcsc.worker import Worker
 from firmware_bridge.reader import ReaderEvent, ReadRequest
@@ -81,17 +81,20 @@ class PcscReader:
         """
         deadline = time.monotonic() + request.timeout
         try:
-            return self._read(request, deadline)
-        except _ExtendedRefusedError:
-            # The chip announces extended lengths and the reader does not carry them: it will not be asked again.
-            self._extended = False
-            return self._read(request, deadline)
+            try:
+                return self._read(request, deadline, extended=self._extended)
+            except _ExtendedRefusedError:
+                # Either the reader does not carry the extended lengths that the chip announces, or the card was pulled
+                # in the middle of one: only the first is for good, and only a read that succeeds tells them apart.
+                document = self._read(request, deadline, extended=False)
+                self._extended = False
+                return document
         except BridgeError as error:
             if error.code is Code.DOCUMENT_SILENT and time.monotonic() >= deadline:
                 error.code = Code.DOCUMENT_TIMEOUT
             raise
 
-    def _read(self, request: ReadRequest, deadline: float) -> Document:
+    def _read(self, request: ReadRequest, deadline: float, *, extended: bool) -> Document:
         worker = Worker(f"{self._name}-card")
         session = _Session(self._match, exclusive=self._exclusive)
         try:
@@ -104,7 +107,7 @@ class PcscReader:
                 self._store,
                 atr=card.atr,
                 now=self._now(),
-                extended=self._extended,
+                extended=extended,
                 full_trace=self._full_trace,
             )
         finally:
@@ -112,7 +115,7 @@ class PcscReader:
             worker.finish(session.release, timeout=_RELEASE)
 
 
-class _ExtendedRefusedError(ReaderError):
+class _ExtendedRefusedError(BridgeError):
     """The reader failed on a command that only the extended form can carry."""
 
 
@@ -163,7 +166,8 @@ class _Deadline:
             return self._worker.call(
                 self._card.send_and_receive, apdu, timeout=min(left, self._silence), cancel=self._cancel
             )
-        except ReaderError as error:
-            if error.code is Code.READER_PROTOCOL and len(apdu) > 6 and apdu[4] == 0:
+        except (BrokenExchangeError, ReaderError) as error:
+            broken = isinstance(error, BrokenExchangeError) or error.code is Code.READER_PROTOCOL
+            if broken and len(apdu) > 6 and apdu[4] == 0:
                 raise _ExtendedRefusedError(error.code, str(error)) from error
             raise
