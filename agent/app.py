@@ -14,7 +14,7 @@ from agent.configuration.schema import CameraSettings, Kiosk, ReaderSettings, Se
 from agent.health import events, runtime
 from agent.health.echo import answering
 from agent.health.heartbeat import Heartbeat, Heartbeats
-from agent.health.metrics import Metrics, MetricsServer
+from agent.health.metrics import Metrics
 from agent.health.notify import Notifier
 from agent.health.state import PartStates
 from agent.health.watchdog import Restart, Watchdog
@@ -143,8 +143,6 @@ async def running(
             kiosk = _kiosk(settings.kiosk, screens, inputs, camera, desk, wire.identity, states)
             await kiosk.start()
             stack.push_async_callback(kiosk.close)
-        if settings.health.metrics_port is not None:
-            stack.callback(MetricsServer(metrics, settings.health.metrics_port).close)
 
         afar = [] if steward is None else _from_afar(steward, wire, screens, clock)
         echo = Echo(wire.link, wire.identity, clock=clock)
@@ -165,8 +163,10 @@ async def running(
             ("watchdog", watchdog.run()),
             *afar,
         ]
+        if (port := settings.health.metrics_port) is not None:
+            lives.append(("metrics", upkeep.serve_metrics(metrics, port, states)))
         for name, life in lives:
-            stack.push_async_callback(_end, _begin(name, life, watchdog.fail))
+            stack.push_async_callback(_end, begin(name, life, watchdog.fail))
         await asyncio.sleep(0)  # every loop takes its first look, so that READY brings a true status
         events.emit(events.STARTED, version=__version__)
         notifier.ready(states.summary())
@@ -271,11 +271,13 @@ def _frames(settings: CameraSettings, screens: Screens) -> Callable[[], FrameSou
     return lambda: camera
 
 
-def _begin(name: str, life: Coroutine[Any, Any, None], failed: Callable[[str], None]) -> asyncio.Task[None]:
+def begin(name: str, life: Coroutine[Any, Any, None], failed: Callable[[str], None]) -> asyncio.Task[None]:
     """Start a loop. None ends by itself: one that does is told, and takes the process with it."""
 
     def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        # One that nobody has cancelled has ended by itself, also when it returns or a cancellation inside it escapes.
+        if error is not None or not task.cancelling():
             log.error("%s ended", name, exc_info=error)
             failed(name)
 

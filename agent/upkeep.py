@@ -13,7 +13,7 @@ from agent import __version__
 from agent.failures import RenzhengError
 from agent.health import device
 from agent.health.heartbeat import Heartbeats
-from agent.health.metrics import Metrics
+from agent.health.metrics import Metrics, MetricsServer
 from agent.health.notify import Notifier
 from agent.health.state import PartState, PartStates
 from agent.threads import WorkerStuckError
@@ -40,6 +40,8 @@ LINK_DEADLINE = 60.0
 ISSUER_GRACE = 5.0
 #: Seconds between two writes of the health file, which lies on a tmpfs.
 REPORT = 5.0
+#: Seconds before a port that another program has is asked for again.
+PORT_PAUSE = 10.0
 
 Beat = Callable[[], None]
 
@@ -119,6 +121,23 @@ async def watch_link(link: MqttLink, client: IssuerClient, configuration: int, s
         await asyncio.sleep(LINK_LOOK)
 
 
+async def serve_metrics(metrics: Metrics, port: int, states: PartStates) -> None:
+    """Serve the metrics for ever. A port that another program has is told and asked for again; the rest goes on."""
+    while True:
+        try:
+            server = MetricsServer(metrics, port)
+        except OSError:
+            states.down("metrics", "health.port")
+            await asyncio.sleep(PORT_PAUSE)
+        else:
+            break
+    states.up("metrics")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        server.close()
+
+
 def status(parts: Mapping[str, PartState], configuration: int) -> TerminalStatus:
     """What the retained status says of the parts while we are connected."""
     down = {part: state.code for part, state in sorted(parts.items()) if not state.up}
@@ -160,6 +179,7 @@ class Reporter:
         self._state, self._runtime, self._textfile = state, runtime, textfile
         self._telemetry, self._audit_head = telemetry, audit_head
         self._said = ""
+        self._unwritten: set[str] = set()
         states.listen(self._tell_states)
 
     async def run(self) -> None:
@@ -178,20 +198,28 @@ class Reporter:
             self._metrics.part(part, up=state.up)
         self._metrics.heartbeats(self._heartbeats.ages())
         self._tell_states()
-        if self._textfile is not None:
-            try:
-                self._metrics.write(self._textfile)
-            except OSError as error:
-                log.warning("the metrics were not written: %s", error.strerror)
+        if (textfile := self._textfile) is not None:
+            self._written("the metrics", lambda: self._metrics.write(textfile))
 
     def _tell_states(self) -> None:
+        self._written("the summary", self._tell_summary)
+        self._written("the state of health", lambda: self._states.write(self._runtime))
+
+    def _tell_summary(self) -> None:
+        if (summary := self._states.summary()) != self._said:
+            self._said = summary
+            self._notifier.status(summary)
+
+    def _written(self, what: str, write: Callable[[], None]) -> None:
+        """Write; of failures in a row the first is a warning, for it comes every few seconds."""
         try:
-            if (summary := self._states.summary()) != self._said:
-                self._said = summary
-                self._notifier.status(summary)
-            self._states.write(self._runtime)
+            write()
         except OSError as error:
-            log.warning("the state of health was not written: %s", error.strerror)
+            level = logging.DEBUG if what in self._unwritten else logging.WARNING
+            self._unwritten.add(what)
+            log.log(level, "%s: not written: %s", what, error.strerror)
+        else:
+            self._unwritten.discard(what)
 
     async def _tell_issuer(self) -> None:
         values = await asyncio.to_thread(device.measurements, self._state)

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server, write_to_textfile
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, start_http_server
 
 from agent import __version__
 
@@ -57,8 +57,12 @@ class Metrics:
             self._values.labels(name).set(value)
 
     def write(self, path: Path) -> None:
-        """Write the text file (replaced as a whole, so that the node exporter never reads half of it)."""
-        write_to_textfile(str(path), self.registry)
+        """Write the text file for whoever reads it, replaced as a whole; the node exporter passes over its `.new`."""
+        new = path.with_name(f"{path.name}.new")
+        new.write_bytes(generate_latest(self.registry))
+        # The service's files are for itself alone; this one is for the node exporter's user.
+        new.chmod(0o644)
+        new.replace(path)
 
 
 class MetricsServer:

@@ -10,7 +10,9 @@ class Notifier:
     """Sends service states; outside systemd it sends nothing."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        self._address = environment.get("NOTIFY_SOCKET", "").replace("@", "\0", 1)
+        address = environment.get("NOTIFY_SOCKET", "")
+        # A leading @ stands for the abstract namespace; elsewhere it is part of a path.
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self.watchdog = _watchdog_seconds(environment)
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 
 #: The service's, as systemd makes it (`RuntimeDirectory=renzheng`).
 SERVICE = Path("/run/renzheng")
-#: In the state folder of an agent that something else started: the way to its folder.
+#: In the state folder: the way to its agent's folder. Another terminal's agent on this machine is not taken for it.
 LINK = "agent"
 
 
@@ -21,16 +21,23 @@ def folder() -> Path:
 def leave_word(state: Path) -> None:
     """Let the commands on this machine find this agent by its `state` folder, where they cannot know its own."""
     link = state / LINK
-    link.unlink(missing_ok=True)
-    if folder() != SERVICE:
-        link.symlink_to(folder())
+    # A full disk keeps no terminal from serving.
+    with suppress(OSError):
+        if not (link.is_symlink() and link.readlink() == folder()):
+            link.unlink(missing_ok=True)
+            link.symlink_to(folder())
 
 
 def find(state: Path) -> Path:
-    """The folder of the agent whose state folder is `state`, running or not."""
-    with suppress(OSError):
-        return (state / LINK).readlink()
-    return SERVICE
+    """The folder of the agent whose state folder is `state`, running or not; one that is not there if none ever ran."""
+    link = state / LINK
+    try:
+        return link.readlink()
+    except FileNotFoundError:
+        return link
+    except OSError:
+        # Whoever may not look into the service's state folder may read what the service says.
+        return SERVICE
 
 
 @cache

@@ -54,15 +54,15 @@ class Watchdog:
         self._heartbeats, self._notifier = heartbeats, notifier
         self._restarts, self._budget = restarts, budget
         self._restarted, self._clock = restarted, clock
+        self._interval = min(INTERVAL, notifier.watchdog / 4) if notifier.watchdog else INTERVAL
         self._history: dict[str, deque[float]] = {}
         self.given_up = ""
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        interval = min(INTERVAL, self._notifier.watchdog / 4) if self._notifier.watchdog else INTERVAL
         while True:
             await self.look()
-            await asyncio.sleep(interval)
+            await asyncio.sleep(self._interval)
 
     async def look(self) -> None:
         """One look: feed systemd's watchdog, start a part anew, or give the process up."""
@@ -86,12 +86,22 @@ class Watchdog:
         beat.beat()
         try:
             async with asyncio.timeout(RESTART_TIMEOUT):
-                await restart()
+                await self._patiently(restart)
         except Exception as error:  # noqa: BLE001  # whatever a part raises, the others go on
             log.warning("%s could not be started anew: %s", beat.name, type(error).__name__)
         # The part gets its whole deadline to show that it lives.
         beat.beat()
         return True
+
+    async def _patiently(self, restart: Restart) -> None:
+        """Start a part anew; systemd is fed meanwhile, as its own time-out is no longer than that of a restart."""
+        task = asyncio.ensure_future(restart())
+        try:
+            while not (await asyncio.wait([task], timeout=self._interval))[0]:
+                self._notifier.alive()
+            await task
+        finally:
+            task.cancel()
 
     def _affordable(self, name: str) -> bool:
         history = self._history.setdefault(name, deque())

@@ -3,10 +3,13 @@
 import asyncio
 import logging
 import socket
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.app import begin
 from agent.failures import RenzhengError
 from agent.health import events, log
 from agent.health.catalog import catalog
@@ -134,6 +137,53 @@ async def test_a_restart_that_fails_does_not_end_the_watchdog(systemd: Systemd) 
     assert systemd.heard() == ["WATCHDOG=1"]
 
 
+async def test_systemd_is_fed_while_a_part_takes_long_to_start_anew(systemd: Systemd) -> None:
+    clock = Clock()
+    beats = Heartbeats(clock)
+    beats.register("broker", 5.0)
+    fed = Notifier({"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "200000"})
+    heard: list[str] = []
+
+    async def slow() -> None:
+        await asyncio.sleep(0.5)
+        heard.extend(systemd.heard())
+
+    watchdog = Watchdog(beats, fed, {"broker": slow}, clock=clock)
+    clock.now += 6
+    await watchdog.look()
+    assert heard.count("WATCHDOG=1") >= 3
+
+
+async def returns() -> None:
+    """A loop that ends as if it were done."""
+
+
+async def cancelled_inside() -> None:
+    raise asyncio.CancelledError
+
+
+async def raises() -> None:
+    raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("life", [returns, cancelled_inside, raises])
+async def test_no_loop_ends_unseen(life: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    ended: list[str] = []
+    await asyncio.wait([begin("outbox", life(), ended.append)])
+    await asyncio.sleep(0)
+    assert ended == ["outbox"]
+
+
+async def test_a_loop_that_is_stopped_is_no_failure() -> None:
+    ended: list[str] = []
+    task = begin("outbox", asyncio.sleep(60), ended.append)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+    assert ended == []
+
+
 async def test_the_watchdog_feeds_systemd_several_times_within_its_time_out(systemd: Systemd) -> None:
     fed = Notifier({"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "400000"})
     task = asyncio.create_task(Watchdog(Heartbeats(), fed, {}).run())
@@ -155,6 +205,18 @@ def test_outside_systemd_nothing_is_sent_and_no_watchdog_is_wanted() -> None:
     assert not alone.wired
     assert alone.watchdog == 0.0
     assert Notifier({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}).watchdog == 0.0
+
+
+def test_a_socket_is_found_by_its_path_or_its_abstract_name(tmp_path: Path) -> None:
+    (tmp_path / "user@1000").mkdir()
+    named = Systemd(tmp_path / "user@1000")
+    Notifier({"NOTIFY_SOCKET": str(named.path)}).status("by path")
+    assert named.heard() == ["STATUS=by path"]
+    named.close()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as abstract:
+        abstract.bind(f"\0{tmp_path}")
+        Notifier({"NOTIFY_SOCKET": f"@{tmp_path}"}).status("by name")
+        assert abstract.recv(100) == b"STATUS=by name"
 
 
 def test_an_event_takes_codes_and_numbers_and_refuses_free_text() -> None:
