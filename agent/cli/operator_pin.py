@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from agent.kiosk.pin import PIN, hash_pin
+from agent.provisioning.account import service_account
 
 DEFAULT_FILE = Path("/etc/renzheng/operator-pin")
 
@@ -38,11 +39,14 @@ def _digits(text: str) -> str:
 
 
 def _write(path: Path, line: str) -> None:
-    """Whole or not at all, for its owner and group alone: the service's group reads it."""
+    """Whole or not at all, for its owner and group alone; root gives it to the service's group, which reads it."""
+    account = service_account()
     new = path.with_name(f"{path.name}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         os.fchmod(descriptor, 0o640)
+        if account is not None:
+            os.fchown(descriptor, 0, account.group)
         file.write(line + "\n")
         file.flush()
         os.fsync(descriptor)
