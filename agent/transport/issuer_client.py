@@ -208,6 +208,8 @@ class IssuerClient:
             if remaining.over(_ASK_AGAIN):
                 raise failure
             await asyncio.sleep(_ASK_AGAIN)
+            if remaining.over(0):
+                raise failure
             await self._link.wait_connected(remaining.seconds())
 
     async def _publish(self, sealed: Sealed, request_id: bytes, remaining: "_Remaining") -> bool:

@@ -1,5 +1,6 @@
 """A terminal's link alone, without the issuer's client on it."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,10 +20,15 @@ def tls_of(folder: Path) -> Tls:
 
 @contextlib.asynccontextmanager
 async def linked(
-    folder: Path, *urls: str, tls: Tls | None = None, keepalive: int = 15, states: list[tuple[bool, str]] | None = None
+    folder: Path,
+    *urls: str,
+    tls: Tls | None = None,
+    keepalive: int = 15,
+    will_delay: int = 1,
+    states: list[tuple[bool, str]] | None = None,
 ) -> AsyncIterator[MqttLink]:
     name = folder.name
-    status = Status(topics.STATUS.of(name), b"online", b"offline", delay=1)
+    status = Status(topics.STATUS.of(name), b"online", b"offline", delay=will_delay)
     seen = states if states is not None else []
     link = MqttLink(
         client_id=name,
@@ -40,7 +46,11 @@ async def linked(
         await link.stop()
 
 
-async def why_not(link: MqttLink, seconds: float = 0.7) -> str:
+async def why_not(link: MqttLink, seconds: float = 10.0) -> str:
+    """The code of the first failure to connect."""
+    async with asyncio.timeout(seconds):
+        while not link.why:  # noqa: ASYNC110 - the link tells its state to no event
+            await asyncio.sleep(0.01)
     with pytest.raises(TransportError) as failed:
-        await link.wait_connected(seconds)
+        await link.wait_connected(0)
     return failed.value.code
