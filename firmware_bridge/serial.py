@@ -56,7 +56,8 @@ class SerialLine:
         """Open the port.
 
         Raises:
-            ReaderError: `reader.gone`, `reader.busy` (another program holds it) or `reader.refused`.
+            ReaderError: `reader.gone`, `reader.busy` (another program holds it), `reader.refused`, or `reader.protocol`
+                for a rate that the port does not take.
         """
         path = find_port(spec)
         if path is None:
@@ -65,6 +66,8 @@ class SerialLine:
             self._port = serial.Serial(path, baud, timeout=_SLICE, write_timeout=1.0, exclusive=True)
         except PermissionError as error:
             raise ReaderError(Code.READER_REFUSED, "the serial port may not be opened") from error
+        except (ValueError, OverflowError) as error:
+            raise ReaderError(Code.READER_PROTOCOL, f"the serial port does not take {baud} baud") from error
         except (OSError, serial.SerialException, termios.error) as error:
             raise ReaderError(
                 _open_code(error), f"the serial port cannot be opened ({type(error).__name__})"

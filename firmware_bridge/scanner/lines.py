@@ -15,7 +15,8 @@ class LineAssembler:
     """Collects bytes into texts.
 
     MRZ swipe readers end each line of a zone as if it were a text: lines of a zone's width are held until the zone is
-    whole. `flush` gives what is held, for a caller that has waited long enough.
+    whole. `flush` gives what is held, for a caller that has waited long enough; what has not ended by then is noise, or
+    half of a code, and must not be put before the next person's.
     """
 
     def __init__(self, terminator: bytes = b"\r", prefix: bytes = b"") -> None:
@@ -28,8 +29,8 @@ class LineAssembler:
 
     @property
     def pending(self) -> bool:
-        """Whether lines of an unfinished zone are held."""
-        return bool(self._zone)
+        """Whether an unfinished zone or text is held."""
+        return bool(self._zone or self._buffer)
 
     def feed(self, data: bytes) -> list[str]:
         """Take bytes; the texts that are complete by now."""
@@ -44,7 +45,12 @@ class LineAssembler:
         return texts
 
     def flush(self) -> list[str]:
-        """The lines that are held, as texts of their own."""
+        """The lines that are held, as texts of their own; half a line is forgotten."""
+        self.dropped += len(self._buffer)
+        self._buffer = b""
+        return self._held()
+
+    def _held(self) -> list[str]:
         held, self._zone = self._zone, []
         return ["\n".join(held)] if held else []
 
@@ -57,13 +63,13 @@ class LineAssembler:
             return []
         wanted = _ZONE_LINES.get(len(text)) if _ZONE.fullmatch(text) else None
         if wanted is None:
-            return [*self.flush(), text]
+            return [*self._held(), text]
         if self._zone and len(self._zone[0]) != len(text):
-            earlier = self.flush()
+            earlier = self._held()
             self._zone.append(text)
             return earlier
         self._zone.append(text)
-        return self.flush() if len(self._zone) == wanted else []
+        return self._held() if len(self._zone) == wanted else []
 
 
 def clean(raw: bytes) -> str:

@@ -13,7 +13,7 @@ from firmware_bridge.reader import EventKind, ReaderEvent, ReadRequest
 from firmware_bridge.scanner.lines import LineAssembler
 from firmware_bridge.serial import Backoff, SerialLine
 
-#: Seconds after which the lines of an unfinished zone are given as they are.
+#: Seconds of silence after which the lines of an unfinished zone are given as they are, and half a code is forgotten.
 _ZONE_PAUSE = 0.5
 _SLICE = 0.25
 
@@ -105,3 +105,4 @@ class ScannerReader:
             with contextlib.suppress(BridgeError):
                 self._line.close()
         self._line = None
+        self._lines.flush()

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import time
 from collections.abc import Iterator
 from datetime import date
 
@@ -74,6 +75,9 @@ def test_prefix_terminator_and_trigger_are_the_settings_business() -> None:
         reader = ScannerReader("s", str(device.path), terminator="\x03", prefix="\x02QR", trigger="\x16T\r")
         with contextlib.closing(reader):
             assert reader.wait(0.2) is None
+            end = time.monotonic() + 5
+            while len(device.received) < 3 and time.monotonic() < end:
+                time.sleep(0.01)
             assert device.received == b"\x16T\r"
             device.scan("CAN:500540")
             assert scanned(reader.wait(2)) == "CAN:500540"
@@ -91,6 +95,28 @@ def test_an_unplugged_scanner_is_told_once_and_taken_back(device: SimulatedScann
     assert event.kind is EventKind.BACK
     device.scan("AGAIN")
     assert scanned(scanner.wait(2)) == "AGAIN"
+
+
+@pytest.mark.parametrize("unplugged", [True, False])
+def test_half_a_code_is_not_glued_to_the_next_person_s(
+    device: SimulatedScanner, scanner: ScannerReader, unplugged: bool
+) -> None:
+    device.noise(b"HALF OF ONE")
+    assert scanner.wait(0.05) is None
+    if unplugged:
+        device.unplug()
+        assert [event.kind for _ in range(2) if (event := scanner.wait(0.3))] == [EventKind.GONE]
+        device.plug_in()
+    assert [event.kind for _ in range(2) if (event := scanner.wait(1.0))] == [EventKind.BACK] * unplugged
+    device.scan("WHOLE")
+    assert scanned(scanner.wait(2)) == "WHOLE"
+
+
+def test_a_zone_that_another_code_breaks_off_is_told_before_it() -> None:
+    lines = LineAssembler(b"\r")
+    assert lines.feed(f"{ZONE[:44]}\rCODE\r{ZONE[44:]}".encode()) == [ZONE[:44], "CODE"]
+    assert lines.feed(b"\r") == []
+    assert lines.flush() == [ZONE[44:]]
 
 
 def test_a_scanner_reads_no_documents(scanner: ScannerReader) -> None:

@@ -33,9 +33,9 @@ def test_a_port_is_found(spec: str, path: str | None, monkeypatch: pytest.Monkey
     assert find_port(spec) == path
 
 
-def code_of(spec: str) -> Code:
+def code_of(spec: str, baud: int = 9600) -> Code:
     with pytest.raises(ReaderError) as caught:
-        SerialLine(spec, 9600)
+        SerialLine(spec, baud)
     return caught.value.code
 
 
@@ -50,6 +50,11 @@ def test_a_port_that_another_program_holds_is_busy() -> None:
         assert code_of(str(device.path)) is Code.READER_BUSY
         line.close()
         SerialLine(str(device.path), 9600).close()
+
+
+def test_a_rate_that_no_port_takes_is_told() -> None:
+    with PtyDevice() as device:
+        assert code_of(str(device.path), 1 << 40) is Code.READER_PROTOCOL
 
 
 def test_a_line_whose_other_end_dies_is_gone() -> None:
