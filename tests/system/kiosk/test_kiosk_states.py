@@ -44,7 +44,8 @@ def visit(page: Page, stand: Stand, screen: Screen) -> None:
     stand.show(screen)
     page.wait_for_selector(f"html[data-view='{screen.stage.value}'][data-guidance='{screen.guidance or ''}']")
     if screen.light:
-        page.wait_for_selector("html[data-lit]")
+        # This light, not that of the scene before.
+        page.wait_for_selector(f"html[data-lit][style*='--light: {screen.light};']")
     if screen.stage is Stage.FACE:
         page.wait_for_selector("#preview[data-live]")
     if screen.stage is Stage.IDLE:

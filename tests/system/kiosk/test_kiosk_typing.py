@@ -95,8 +95,9 @@ def test_what_was_typed_is_wiped_when_the_terminal_goes_on(page: Page, stand: St
 def test_typing_goes_on_while_the_terminal_waits_for_it(page: Page, stand: Stand) -> None:
     begin(page, "mrz")
     page.keyboard.type("L8989")
+    before = page.locator("html").get_attribute("data-serial")
     stand.show(Screen(Stage.NEED_KEY))
-    page.wait_for_timeout(200)
+    page.wait_for_selector(f"html:not([data-serial='{before}'])")
     page.keyboard.type("02C36")
     expect(page.locator("#entry-field")).to_have_value("L898902C36")
 

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from agent.biometrics.liveness.lockout import Lockout
+from agent.biometrics.simulator.actors import Holder
+from agent.biometrics.simulator.motion import Habits
+from agent.biometrics.simulator.person import Person
+from agent.biometrics.simulator.portraits import LIVE, shipped
+from agent.biometrics.simulator.scene import Light, Studio
+from agent.biometrics.types import Image
 from agent.demo.theatre import holder, other
 from agent.failures import lookup
 from agent.verification.outcome import Result
@@ -22,6 +28,17 @@ pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(needs()), reason=needs
 CHALLENGES = ("face:turn_", "face:look_up", "face:look_down")
 FREE_ATTEMPTS = Lockout().failures
 VIEW = "document.documentElement.dataset.view"
+
+
+class Stiff(Holder):
+    """Somebody whose head does not turn, drawn at the pace of a camera: there is time to find the button."""
+
+    def __init__(self) -> None:
+        super().__init__(Person.of(shipped(LIVE)), habits=Habits(yaw=(0.0, 0.0), pitch=(0.0, 0.0)))
+
+    def picture(self, studio: Studio, light: Light, now: float) -> Image:
+        sleep(1 / 15)
+        return super().picture(studio, light, now)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +107,9 @@ def test_the_holder_is_verified(glass: Page, terminal: Terminal) -> None:
     visit = terminal.begin(terminal.passports.genuine, holder)
     seen = watch(glass, "verified", "holder")
     assert visit.ended().result is Result.VERIFIED
-    assert [view for view in seen if view in {"reading", "deciding", "verified"}] == ["reading", "deciding", "verified"]
+    # A chip that is slower than the face is read to its end after it: the same view, twice.
+    ordered = [view for view in dict.fromkeys(seen) if view in {"reading", "deciding", "verified"}]
+    assert ordered == ["reading", "deciding", "verified"]
     assert any(view.startswith(CHALLENGES) for view in seen), seen
     glass.wait_for_selector("html[data-view=idle]", timeout=20_000)
 
@@ -136,7 +155,7 @@ def test_a_passport_that_is_lifted_is_asked_for_again(glass: Page, terminal: Ter
 
 def test_who_cannot_turn_the_head_is_led_to_the_staff_and_has_failed_nothing(glass: Page, terminal: Terminal) -> None:
     for attempt in range(FREE_ATTEMPTS + 1):
-        visit = terminal.begin(terminal.passports.genuine, holder)
+        visit = terminal.begin(terminal.passports.genuine, Stiff)
         glass.wait_for_selector("html[data-view=face]", timeout=20_000)
         # As somebody does who has a keyboard or a switch: on to the button, and press it.
         button = glass.get_by_role("button", name="I cannot turn my head")
