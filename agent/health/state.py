@@ -95,8 +95,19 @@ def read(folder: Path) -> Mapping[str, PartState] | None:
     """What a running agent wrote into `folder`; None when none runs, or it has not written for a while."""
     try:
         document = json.loads((folder / FILE).read_text("utf-8"))
-        if time() - document["written"] > FRESH:
+        if time() - document["written"] > FRESH or not _runs(document["pid"]):
             return None
         return {part: PartState(**state) for part, state in document["parts"].items()}
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _runs(process: int) -> bool:
+    """Whether there is such a process; one that was killed had no time to take its word back."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

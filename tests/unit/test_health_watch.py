@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -289,3 +291,14 @@ def test_parts_are_told_once_and_read_back_while_fresh(tmp_path: Path, caplog: p
     (tmp_path / "health.json").write_text('{"written": 1, "parts": {}}')
     assert read(tmp_path) is None
     assert read(tmp_path / "absent") is None
+
+
+def test_the_word_of_an_agent_that_was_killed_does_not_count(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path; from agent.health.state import PartStates\n"
+        "states = PartStates(); states.up('camera'); states.write(Path(sys.argv[1]))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path], check=False)
+    assert (tmp_path / "health.json").is_file()
+    assert read(tmp_path) is None
