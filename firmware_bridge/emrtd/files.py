@@ -15,6 +15,8 @@ _READ_BINARY, _READ_BINARY_ODD = 0xB0, 0xB1
 #: Offsets from here on need the odd instruction.
 _FAR = 0x8000
 _FALLBACK = (192, 128)
+#: Tag and length of the object that wraps what the odd instruction reads.
+_WRAPPING = 5
 _READ_OK = {status.OK, status.END_OF_FILE}
 #: What chips say of a length that they do not like.
 _LENGTH_REFUSED = {status.WRONG_LENGTH, status.WRONG_OFFSET, status.WRONG_P1P2, status.UNKNOWN}
@@ -23,7 +25,7 @@ _DENIED = {status.SECURITY_STATUS, status.CONDITIONS, 0x6986}
 
 
 class File(NamedTuple):
-    """An elementary file: its name, identifiers, and the tag that its content begins with (None: any)."""
+    """An elementary file: its name, identifiers, and the tag of the one object that it holds (None: several)."""
 
     name: str
     fid: int
@@ -121,14 +123,15 @@ class FileReader:
         return answer
 
     def _rest(self, file: File, data: bytes) -> bytes:
+        if file.tag is None:
+            # Objects side by side, in all as few bytes as one command brings.
+            return data
         head = tlv.header(data)
-        if file.tag is not None and head.tag != file.tag:
+        if head.tag != file.tag:
             raise DocumentError(
                 Code.DOCUMENT_MALFORMED, f"{file.name} begins with {head.tag:X} and not with {file.tag:X}"
             )
         total = head.size + head.length
-        if head.length == 0 and file.tag is None:
-            return data
         parts, done = [data], len(data)
         self._progress(file.name, min(done, total), total)
         while done < total:
@@ -140,6 +143,9 @@ class FileReader:
 
     def _piece(self, file: File, offset: int, left: int) -> bytes:
         size = min(self._large, left)
+        if self._short < size <= SHORT_RESPONSE:
+            # Short enough to be asked for in a short command, whose answer would be too long once it is protected.
+            size = self._short
         data, sw = self._read_at(offset, size)
         if sw in _LENGTH_REFUSED and size > self._short:
             # The chip announced extended lengths and does not take them.
@@ -155,8 +161,9 @@ class FileReader:
         if offset < _FAR:
             return self._transmit(Command(0x00, _READ_BINARY, offset >> 8, offset & 0xFF, le=size))
         where = tlv.encode(0x54, offset.to_bytes((offset.bit_length() + 7) // 8, "big"))
-        # The answer wraps the bytes in a discretionary object.
-        answer = self._transmit(Command(0x00, _READ_BINARY_ODD, 0, 0, where, min(size + 5, EXTENDED_RESPONSE)))
+        # The answer wraps the bytes in a discretionary object, and is no longer with it than a chip takes.
+        limit = self._large if size > self._short else self._short
+        answer = self._transmit(Command(0x00, _READ_BINARY_ODD, 0, 0, where, min(size + _WRAPPING, limit)))
         if answer.sw not in _READ_OK:
             return answer
         return Response(tlv.require(answer.data, 0x53), answer.sw)

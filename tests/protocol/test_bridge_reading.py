@@ -6,12 +6,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from firmware_bridge.apdu import tlv
+from firmware_bridge.apdu import status, tlv
+from firmware_bridge.apdu.command import Command, Response
+from firmware_bridge.apdu.secure import OVERHEAD
 from firmware_bridge.document import Access, CheckName, Document, DocumentKind, PortraitFormat, Verdict
 from firmware_bridge.emrtd.domain_parameters import CURVES, GROUPS
 from firmware_bridge.emrtd.files import CARD_ACCESS, CARD_SECURITY
 from firmware_bridge.emrtd.files import GROUPS as FILES
 from firmware_bridge.emrtd.keys import CipherName
+from firmware_bridge.emrtd.reading import read_chip
 from firmware_bridge.emrtd.security_infos import Mapping, PaceInfo
 from firmware_bridge.errors import Code, DocumentError
 from firmware_bridge.reader import CanKey, MrzKey, Progress, ReadRequest
@@ -28,7 +31,7 @@ from firmware_bridge.simulator import (
 from firmware_bridge.simulator.faults import ShortCard
 from firmware_bridge.simulator.personalise import pace, public_key_info
 from firmware_bridge.simulator.pki import sign
-from tests.protocol.bridge_chips import PERSON, memory, picture, read, state, store_of
+from tests.protocol.bridge_chips import PERSON, Direct, memory, picture, read, state, store_of
 
 ALL_PASSED = {CheckName.PASSIVE, CheckName.CHIP, CheckName.ACTIVE, CheckName.EXPIRY}
 WITH_NONCE = ReadRequest(PERSON.key, nonce=b"8 bytes!")
@@ -325,3 +328,46 @@ def test_a_chip_with_a_small_buffer_is_read_in_smaller_pieces(largest: int, offe
     profile = Profile(pace=offers, extended=False, largest_read=largest)
     document = read(memory(profile), WITH_NONCE)
     assert passed(document) == ALL_PASSED
+
+
+class Strict(PassportChip):
+    """A chip that refuses to be asked for more than fits its answer, protection included."""
+
+    refused = 0
+
+    def _read(self, command: Command, *, secured: bool, short: bool) -> Response:
+        session = self.protocols.session
+        if secured and session is not None:
+            room = session.suite.short_chunk if short else self.memory.profile.max_response - OVERHEAD
+            if (command.le or 256) > room:
+                self.refused += 1
+                return Response(b"", status.WRONG_LENGTH)
+        return super()._read(command, secured=secured, short=short)
+
+
+def strictly(person: Person, image: bytes, profile: Profile) -> int:
+    """How many commands a strict chip refuses in a read that succeeds."""
+    chip = Strict(personalise(person, image, state(), profile))
+    document = read_chip(Direct(chip), ReadRequest(person.key), store_of(state()))
+    assert document.portrait is not None
+    assert document.portrait.data == image
+    return chip.refused
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        Profile(extended=False),
+        Profile(pace=(), extended=False),
+        Profile(max_response=1000),
+        Profile(max_response=20_000),
+    ],
+    ids=["short, AES", "short, 3DES", "small buffer", "large buffer"],
+)
+def test_no_more_is_asked_for_than_fits_an_answer(profile: Profile) -> None:
+    """Beyond 32 kilobytes the answer wraps what was read; a last piece of 224 to 256 bytes fits no short one."""
+    bare = replace(profile, chip_authentication=None, active_authentication="")
+    assert strictly(PERSON, portraits.jpeg(portraits.HOLDER_CHIP), bare) == 0
+    header = bytes.fromhex("FFD8FFC0001108001000100300")
+    for size in range(330, 380, 7):
+        assert strictly(PERSON, header + bytes(size), bare) == 0
