@@ -33,7 +33,7 @@ from issuer.epoch_source import EpochSource
 from issuer.errors import IssuerError
 from issuer.events import EventDesk, EventStore, terminal_key
 from issuer.layout import Layout
-from issuer.pki import ISSUER_CLIENT
+from issuer.pki import DEFAULT_PORT, ISSUER_CLIENT
 from issuer.verifier import REQUEST_ID_SIZE, Verifier
 
 _LOG = logging.getLogger(__name__)
@@ -67,12 +67,9 @@ class Issuer:
         """
         self._layout = Layout(root)
         self._settings = policy.load(self._layout.policy)
-        url = urlsplit(broker)
-        if url.scheme != "mqtts" or not url.hostname:
-            raise IssuerError(f"{broker!r} is not a broker URL: mqtts://host:port")
+        self._host, self._port = _address(broker)
         if worker not in self._layout.workers:
             raise IssuerError(f"there is no worker {worker}: `renzheng-issuer worker {root} {worker}` makes one")
-        self._host, self._port = url.hostname, url.port or 8883
         self._database = database or store.sqlite_url(self._layout.database)
         self._worker = worker
         self._requests: queue.Queue[tuple[_Route, str, bytes, bytes]] = queue.Queue(_QUEUE)
@@ -224,6 +221,19 @@ class Issuer:
             self._requests.put_nowait((route, route.asked.terminal(message.topic), correlation, bytes(message.payload)))
         except queue.Full:
             _LOG.error("too many messages: one was dropped")
+
+
+def _address(broker: str) -> tuple[str, int]:
+    try:
+        url = urlsplit(broker)
+        host, port = url.hostname or "", url.port
+        # As the resolver will: what no DNS name can be is no OSError there, and would end paho's thread.
+        host.encode("idna")
+    except ValueError:
+        host, port = "", None
+    if not host or url.scheme != "mqtts":
+        raise IssuerError(f"{broker!r} is not a broker URL: mqtts://host:port")
+    return host, port or DEFAULT_PORT
 
 
 def _no_delay(_client: paho.Client, _data: Any, sock: object) -> None:

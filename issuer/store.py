@@ -108,7 +108,11 @@ def opened(url: str) -> Iterator[Engine]:
         IssuerError: it cannot be opened.
     """
     # Errors go to the log, and the parameters of a statement may be a holder's data.
-    engine = sa.create_engine(url, hide_parameters=True)
+    try:
+        engine = sa.create_engine(url, hide_parameters=True)
+    except (sa.exc.ArgumentError, ImportError) as error:
+        # Without the URL: it may hold a password.
+        raise IssuerError(f"the database's URL cannot be used: {error}") from error
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _durable)
     try:

@@ -159,15 +159,13 @@ def _tls_signer(path: Path) -> Signer:
 
 
 def _ask(url: str, path: str, body: dict[str, str], pin: bytes) -> dict[str, str]:
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
-        raise TrustError("provision.unreachable", f"{url!r} is not an https URL")
+    host, port = _address(url)
     # The certificate's digest is compared below, before a byte is sent: it is pinned by the code, not by an authority.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    connection = http.client.HTTPSConnection(parts.hostname, parts.port or 443, timeout=_TIMEOUT, context=context)
+    connection = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
     try:
         connection.connect()
         _check_pin(connection.sock, pin)
@@ -178,6 +176,19 @@ def _ask(url: str, path: str, body: dict[str, str], pin: bytes) -> dict[str, str
         raise TrustError("provision.unreachable", f"{url} does not answer: {error}") from error
     finally:
         connection.close()
+
+
+def _address(url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        # As the resolver will: what no DNS name can be is no OSError there.
+        host.encode("idna")
+    except ValueError:
+        host, port = "", None
+    if not host or parts.scheme != "https":
+        raise TrustError("provision.unreachable", f"{url!r} is not an https URL")
+    return host, port or 443
 
 
 def _check_pin(sock: Any, pin: bytes) -> None:

@@ -148,6 +148,11 @@ def test_a_service_that_is_not_there_is_told(deployment: Stack, tmp_path: Path) 
     assert refused(nowhere, code_for(deployment.layout, "nowhere"), tmp_path) == "provision.unreachable"
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "https://", "https://h:99999", "https://[::1", "https://a..b"])
+def test_what_is_no_issuers_url_is_told(tmp_path: Path, url: str) -> None:
+    assert refused(url, enrolment.Code(bytes(10), bytes(10)), tmp_path) == "provision.unreachable"
+
+
 @pytest.mark.parametrize("text", ["", "ABCD", "A" * 31, "1" * 32, base64.b32encode(bytes(25)).decode(), "é" * 32])
 def test_a_mistyped_code_is_told(text: str) -> None:
     with pytest.raises(TrustError) as failed:

@@ -79,6 +79,13 @@ def test_a_wrong_policy_names_the_key(tmp_path: Path, line: str, wrong: str, nam
     assert named in result.output
 
 
-def test_a_url_that_is_not_a_brokers_is_told(folder: Path) -> None:
-    result = run("run", folder, "--broker", "http://127.0.0.1")
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "mqtts://", "mqtts://h:99999", "mqtts://[::1", "mqtts://a..b"])
+def test_a_url_that_is_not_a_brokers_is_told(folder: Path, url: str) -> None:
+    result = run("run", folder, "--broker", url)
     assert (result.exit_code, "not a broker URL" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nosuch://example/issuer"])
+def test_a_url_that_is_no_databases_is_told(folder: Path, url: str) -> None:
+    result = run("show", folder, "--database", url)
+    assert (result.exit_code, "the database's URL cannot be used" in result.output) == (1, True)
