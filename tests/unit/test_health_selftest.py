@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -230,6 +233,35 @@ def test_a_state_whose_last_anchor_runs_out_is_named(tmp_path: Path) -> None:
     assert found.status is Status.WARN
     assert "3 anchors of 2 states" in found.measured
     assert found.measured.endswith("runs out: XO")
+
+
+def test_a_clock_that_the_issuer_contradicts_fails(tmp_path: Path) -> None:
+    settings = ready(tmp_path)
+    (tmp_path / "state" / runtime.LINK).symlink_to(tmp_path)
+    states = PartStates()
+    states.up("clock")
+    states.write(tmp_path)
+    found = only(settings, "clock")
+    assert found.status in {Status.PASS, Status.WARN}
+    assert found.measured.endswith("agrees with the issuer's epoch")
+    states.down("clock", "clock.contradicted")
+    states.write(tmp_path)
+    found = only(settings, "clock")
+    assert (found.status, found.code) == (Status.FAIL, "clock.contradicted")
+    assert "timedatectl" in found.remedy
+
+
+def test_a_certificate_of_another_authority_fails(tmp_path: Path) -> None:
+    for name in ("ours", "theirs"):
+        command = [sys.executable, "-m", "issuer.cli", "quickstart", str(tmp_path / name), "--name", name]
+        subprocess.run([*command, "--terminal", "lobby-1", "--port", "1"], check=True, capture_output=True)
+    folder = tmp_path / "ours/terminals/lobby-1"
+    settings = ready(tmp_path, f'[identity]\nfolder = "{folder}"\n')
+    assert only(settings, "certificate").status is Status.PASS
+    shutil.copy(tmp_path / "theirs/terminals/lobby-1/trust/evidence-ca.pem", folder / "trust")
+    found = only(settings, "certificate")
+    assert (found.status, found.code) == (Status.FAIL, "trust.certificate")
+    assert "not trusted here" in found.measured
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def checks_of(settings: Settings, path: Path | None) -> list[Check]:
         *devices.checks(settings, agent),
         *models.checks(settings),
         *station.state(settings),
-        *station.machine(),
+        *station.machine(agent),
     ]
 
 

@@ -2,16 +2,19 @@
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
 
 from agent import parts
 from agent.configuration.schema import Settings
 from agent.health.audit_check import by_key
-from agent.health.check import Check, Finding, failed, passed, skipped, warned
+from agent.health.check import Check, Finding, Status, failed, passed, skipped, warned
 from agent.trust import identity as identity_files
-from agent.trust.anchors import read_certificates
+from agent.trust.anchors import EVIDENCE_CA, read_certificates
 from agent.trust.identity import DeviceIdentity
+from agent.wire.chain import attester
+from agent.wire.errors import WireError
 from firmware_bridge.emrtd.trust import TrustStore, expired, is_anchor, last_days
 
 #: Days before its end at which a certificate is worth a visit.
@@ -50,7 +53,22 @@ def _certificates(settings: Settings) -> Finding:
         (name, read_certificates(folder / name)) for name in (identity_files.DEVICE_CHAIN, identity_files.TLS_CHAIN)
     ]
     chains.append(("broker authority", read_certificates(device.issuer.broker_ca)))
-    return validity([(name, certificate) for name, chain in chains for certificate in chain])
+    found = validity([(name, certificate) for name, chain in chains for certificate in chain])
+    return (
+        found if found.status is Status.FAIL else _chain(device, folder / identity_files.TRUST / EVIDENCE_CA) or found
+    )
+
+
+def _chain(device: DeviceIdentity, authority: Path) -> Finding | None:
+    """What is wrong with the way from the device's certificate to the issuer's authority, where that is pinned."""
+    if not authority.is_file():
+        return None
+    try:
+        attester(device.chain, read_certificates(authority), at=datetime.now(UTC))
+    except WireError as error:
+        measured = f"{identity_files.DEVICE_CHAIN}: {error}"
+        return failed(measured, "leads to the issuer's authority", AGAIN, "trust.certificate")
+    return None
 
 
 def _issuer(settings: Settings) -> Finding:

@@ -10,7 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from agent.configuration.schema import Settings
+from agent.failures import lookup
 from agent.health import device, redact
+from agent.health import state as health
 from agent.health.check import Check, Finding, failed, passed, skipped, warned
 from agent.trust.clock import kernel_synchronised
 
@@ -23,10 +25,10 @@ OPAQUE = frozenset({"outbox.db", "outbox.db-wal", "outbox.key", "counter.db", "c
 AS_ROOT = "Only root and the service's user may look there: `sudo renzheng self-test`."
 
 
-def machine() -> list[Check]:
-    """What can be checked without settings."""
+def machine(runtime: Path | None = None) -> list[Check]:
+    """What can be checked without settings; `runtime` is the folder of the agent, which knows the issuer's time."""
     return [
-        Check("clock", "Clock is kept", _clock),
+        Check("clock", "Clock is kept", lambda: _clock(runtime)),
         Check("temperature", "Temperature", _temperature),
         Check("power", "Power supply", _power),
         Check("memory", "Free memory", _memory),
@@ -78,10 +80,15 @@ def _secrets(settings: Settings) -> Iterator[Path]:
             yield from (path for path in sorted(folder.iterdir()) if path.suffix == ".key" and path.is_file())
 
 
-def _clock() -> Finding:
+def _clock(runtime: Path | None) -> Finding:
+    told = None if runtime is None else (health.read(runtime) or {}).get("clock")
+    if told is not None and not told.up:
+        return failed(f"the agent says {told.code}", "the issuer's time", lookup(told.code).remedy, told.code)
+    agrees = "" if told is None else ", agrees with the issuer's epoch"
     if kernel_synchronised():
-        return passed("synchronised")
-    return warned("nothing keeps the clock", "synchronised", "Enable systemd-timesyncd or chrony; see `timedatectl`.")
+        return passed(f"synchronised{agrees}")
+    remedy = "Enable systemd-timesyncd or chrony; see `timedatectl`."
+    return warned(f"nothing keeps the clock{agrees}", "synchronised", remedy)
 
 
 def _temperature() -> Finding:
