@@ -22,13 +22,13 @@ from agent.wire.chain import read_attester
 
 _SETTINGS = click.option(
     "--settings",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
     default=DEFAULT_SETTINGS,
     show_default=True,
     help="The settings file, for the audit's folder and the certificate.",
 )
 _FOLDER = click.option(
-    "--folder", type=click.Path(path_type=Path, file_okay=False), help="The audit, if it was copied."
+    "--folder", type=click.Path(path_type=Path, file_okay=False, readable=False), help="The audit, if it was copied."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
 

@@ -81,7 +81,8 @@ def main() -> None:
     try:
         renzheng()
     except RenzhengError as error:
-        _refuse(str(error), lookup(error.code).remedy)
+        denied = isinstance(error.__cause__, PermissionError)
+        _refuse(str(error), REMEDIES[errno.EACCES] if denied else lookup(error.code).remedy)
     except OSError as error:
         where = error.filename2 or error.filename
         if where is None:

@@ -52,14 +52,14 @@ def _key_options(command: _Command) -> _Command:
 @click.option(
     "--settings",
     "path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path, readable=False),
     default=DEFAULT_SETTINGS,
     show_default=True,
     help="The settings file: written if absent, else left as it is.",
 )
 @click.option(
     "--state",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path, readable=False),
     default=DEFAULT_STATE,
     show_default=True,
     help="Folder for everything durable.",

@@ -17,7 +17,7 @@ DEFAULT_SETTINGS = Path("/etc/renzheng/renzheng.toml")
 settings_option = click.option(
     "--settings",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
     default=DEFAULT_SETTINGS,
     show_default=True,
     help="The settings file.",

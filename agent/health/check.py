@@ -17,6 +17,9 @@ from agent.health import log
 from firmware_bridge.errors import BridgeError
 
 
+AS_ROOT = "Only root and the service's user may look there: `sudo renzheng self-test`."
+
+
 class Status(StrEnum):
     """What a check found. `SKIP` means that there is nothing here to check."""
 
@@ -160,7 +163,8 @@ def of_error(error: Exception) -> Finding:
     """A failed finding from what a part raised: our own errors bring their remedy."""
     if isinstance(error, RenzhengError | BridgeError):
         failure = lookup(str(error.code))
-        return Finding(Status.FAIL, str(error), remedy=failure.remedy, code=failure.code)
+        remedy = AS_ROOT if isinstance(error.__cause__, PermissionError) else failure.remedy
+        return Finding(Status.FAIL, str(error), remedy=remedy, code=failure.code)
     return Finding(Status.FAIL, log.describe(error), remedy=lookup("internal.error").remedy, code="internal.error")
 
 

@@ -1,5 +1,6 @@
 """What a command cannot use is said in one message with its cause, never as a traceback."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,4 +27,30 @@ def test_a_path_that_cannot_be_used_is_named(tmp_path: Path, arguments: list[str
     )
     assert done.returncode == 1
     assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+#: What the commands load is loaded before the rights go: the interpreter may lie where nobody can read it.
+AS_NOBODY = f"""
+import os
+import agent.cli.audit, agent.cli.config, agent.cli.provision
+import agent.provisioning.provision
+from agent.failures import catalogue
+catalogue()
+os.setgroups([]); os.setegid(65534); os.seteuid(65534)
+{START}
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without rights")
+@pytest.mark.parametrize("command", [["config", "show"], ["audit", "show"], ["provision"]])
+def test_who_has_no_rights_is_told_to_use_sudo(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "renzheng.toml").touch(0o600)
+    arguments = [*command, "--settings", str(tmp_path / "renzheng.toml")]
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "renzheng.toml: Permission denied" in done.stderr
+    assert "remedy: run it with sudo" in done.stderr
     assert "Traceback" not in done.stderr

@@ -13,7 +13,7 @@ from agent.configuration.schema import Settings
 from agent.failures import lookup
 from agent.health import device, redact
 from agent.health import state as health
-from agent.health.check import Check, Finding, failed, passed, skipped, warned
+from agent.health.check import AS_ROOT, Check, Finding, failed, passed, skipped, warned
 from agent.trust.clock import kernel_synchronised
 
 SERVICE = "renzheng.service"
@@ -22,7 +22,6 @@ MIN_MEMORY, LOW_MEMORY = 24.0, 64.0
 HOT, TOO_HOT = 75.0, 85.0
 #: The audit's lines and the outbox hold base64 and ciphertext, in which a pattern can turn up by chance.
 OPAQUE = frozenset({"outbox.db", "outbox.db-wal", "outbox.key", "counter.db", "counter.db-wal"})
-AS_ROOT = "Only root and the service's user may look there: `sudo renzheng self-test`."
 
 
 def machine(runtime: Path | None = None) -> list[Check]:
