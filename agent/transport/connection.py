@@ -7,6 +7,7 @@ paho runs a network thread for each connection; its callbacks only post to the l
 import asyncio
 import contextlib
 import functools
+import logging
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -22,6 +23,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.transport.errors import TransportError
 from agent.transport.link import Acknowledgements, Incoming, Status, address
+
+_LOG = logging.getLogger(__name__)
 
 #: Reason codes of a server that sends us elsewhere (MQTT 5, 4.13): for once, for good.
 _USE_ANOTHER, _SERVER_MOVED = 0x9C, 0x9D
@@ -57,6 +60,20 @@ class Message:
     content_type: str = "application/cose"
 
 
+class _Client(paho.Client):
+    """paho's client, which tells when its thread ends by an exception: what a broken server sends can raise one."""
+
+    on_broken: Callable[[], None]
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        try:
+            return super().loop_forever(timeout, retry_first_connection)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody listens to this connection any more
+            _LOG.warning("what the broker sent cannot be read: %s", type(error).__name__)
+            self.on_broken()
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+
+
 class Connection:
     """One connection. `open` once, `close` once; all methods belong to the loop that made it."""
 
@@ -80,9 +97,10 @@ class Connection:
         self._subscribed = Acknowledgements()
         #: Where the server sent us when it refused or ended the connection.
         self.redirect: Redirect | None = None
-        self._client = client = paho.Client(
+        self._client = client = _Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, reconnect_on_failure=False
         )
+        client.on_broken = functools.partial(_post, loop, self._lost, None, None)
         client.connect_timeout = timeout
         if status is not None:
             will = _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=status.delay, ContentType=status.content_type)
@@ -145,7 +163,10 @@ class Connection:
         result, packet = self._client.subscribe([(name, SubscribeOptions(qos=qos)) for name, qos in wanted.items()])
         if result != paho.MQTT_ERR_SUCCESS or packet is None:
             raise TransportError("broker.unreachable", "the link to the broker broke")
-        for name, reason in zip(wanted, await self._subscribed.of(packet, self._timeout), strict=True):
+        reasons = await self._subscribed.of(packet, self._timeout)
+        if len(reasons) != len(wanted):
+            raise TransportError("broker.unreachable", "the broker did not answer the subscriptions one by one")
+        for name, reason in zip(wanted, reasons, strict=True):
             if reason.is_failure:
                 raise TransportError("broker.forbidden", f"the broker refused the subscription to {name}: {reason}")
 

@@ -32,14 +32,15 @@ def folder(deployment: Stack) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def impostor(context: ssl.SSLContext, answer: bytes = b"") -> AsyncIterator[str]:
-    """A TLS server that answers every connection with `answer`."""
+async def impostor(context: ssl.SSLContext, *answers: bytes) -> AsyncIterator[str]:
+    """A TLS server that answers each of the first packets of every connection."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, ssl.SSLError):
-            if await reader.read(1000):
-                writer.write(answer)
-                await writer.drain()
+            for answer in answers:
+                if await reader.read(1000):
+                    writer.write(answer)
+                    await writer.drain()
             await reader.read(1000)
         writer.close()
 
@@ -175,3 +176,39 @@ async def test_a_server_that_accepts_and_says_nothing_does_not_hold_us(
     context = server_context(deployment, tmp_path)
     async with impostor(context) as silent, linked(folder, silent, deployment.url) as link:
         await link.wait_connected(6)
+
+
+#: SUBACK (MQTT 5, 3.9) for two filters.
+_SUBACK = b"\x90\x05\x00\x01\x00\x01\x01"
+#: What a server answers to a subscription of two filters: a SUBACK with one reason code only; and PUBLISH (3.3) with a
+#: property that does not exist, or with a topic that is no UTF-8.
+NONSENSE = {
+    "suback": b"\x90\x04\x00\x01\x00\x01",
+    "property": _SUBACK + b"\x30\x05\x00\x01t\x01\x7f",
+    "topic": _SUBACK + b"\x30\x04\x00\x01\xff\x00",
+}
+
+
+@pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE)
+async def test_a_server_that_talks_nonsense_is_left_for_the_next(
+    deployment: Stack, folder: Path, tmp_path: Path, answer: bytes
+) -> None:
+    states: list[tuple[bool, str]] = []
+    async with impostor(server_context(deployment, tmp_path), connack(0), answer) as url:
+        link = MqttLink(
+            client_id=folder.name,
+            brokers=[url, deployment.url],
+            tls=tls_of(folder),
+            connect_timeout=2.0,
+            on_state=lambda *state: states.append(state),
+        )
+        for name in ("one", "two"):
+            link.handle(name, lambda _message: None)
+        link.start()
+        try:
+            async with asyncio.timeout(10):
+                while (True, deployment.url.removeprefix("mqtts://")) not in states:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        finally:
+            await link.stop()
+    assert False in [up for up, _ in states]
