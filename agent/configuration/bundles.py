@@ -62,11 +62,14 @@ class Bundles:
             RenzhengError: `bundle.unreachable`, `bundle.digest`, `bundle.disk`.
         """
         missing = sum(file.size for file in manifest.files if not self._file(file).exists())
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if shutil.disk_usage(self.folder).free < missing:
-            raise RenzhengError("bundle.disk", f"{missing} bytes are needed")
-        for file in manifest.files:
-            await bundles_fetch.download(source, file, self.folder / _FILES)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if shutil.disk_usage(self.folder).free < missing:
+                raise RenzhengError("bundle.disk", f"{missing} bytes are needed")
+            for file in manifest.files:
+                await bundles_fetch.download(source, file, self.folder / _FILES)
+        except OSError as error:
+            raise RenzhengError("bundle.disk", f"a bundle cannot be kept: {error.strerror}") from error
         return await asyncio.to_thread(self._lay_out, signed, manifest, revision)
 
     def forget_others(self) -> None:

@@ -125,7 +125,8 @@ async def download(source: Source, file: BundleFile, folder: Path) -> Path:
     """The file in `folder`, under its digest, fetched as far as it is missing.
 
     Raises:
-        RenzhengError: `bundle.unreachable` (what has arrived stays for the next time), `bundle.digest`, `bundle.disk`.
+        RenzhengError: `bundle.unreachable` (what has arrived stays for the next time), `bundle.digest`.
+        OSError: the disk.
     """
     whole = folder / file.sha256.hex()
     if whole.exists():
@@ -194,12 +195,9 @@ def _open(part: Path) -> int:
 
 
 def _write(descriptor: int, piece: bytes) -> int:
-    try:
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(descriptor, view) :]
-    except OSError as error:
-        raise RenzhengError("bundle.disk", f"a bundle cannot be written: {error.strerror}") from error
+    view = memoryview(piece)
+    while view:
+        view = view[os.write(descriptor, view) :]
     return len(piece)
 
 

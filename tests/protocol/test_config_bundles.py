@@ -14,7 +14,7 @@ from aiohttp import web
 
 from agent.configuration import signing
 from agent.configuration.bundles import MANIFEST, Bundles
-from agent.configuration.bundles_fetch import HttpsSource
+from agent.configuration.bundles_fetch import HttpsSource, MqttSource
 from agent.configuration.bundles_remote import RemoteBundles
 from agent.configuration.remote_trial import Acts
 from agent.configuration.store_journal import Phase, Revision
@@ -338,3 +338,20 @@ def test_what_a_power_cut_left_half_laid_out_goes_with_its_files(tmp_path: Path)
     bundles.forget_others()
     assert [path.name for path in tmp_path.iterdir()] == ["files"]
     assert list((tmp_path / "files").iterdir()) == []
+
+
+@pytest.mark.parametrize("in_the_way", ["", "files"])
+async def test_a_disk_that_fails_is_told_and_ends_nothing(
+    world: Stack, tmp_path: Path, models: Path, in_the_way: str
+) -> None:
+    terminal = Terminal(world, f"bundle-disk{in_the_way}", tmp_path)
+    place = tmp_path / "bundles" / in_the_way
+    manifest = signing.unsigned_manifest(models, number=1, target=f"terminal:{terminal.name}")
+    signed = configuration.sign_manifest(manifest, terminal.authority)
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(b"a file where a folder belongs")
+    link = mqtt_link(terminal._identity, [world.url], online=b"", offline=b"")
+    revision = Revision(number=1, digest=configuration.digest(signed).hex())
+    with pytest.raises(RenzhengError) as failed:
+        await terminal.bundles.stage(signed, manifest, revision, MqttSource(link, terminal.name))
+    assert failed.value.code == "bundle.disk"
