@@ -16,7 +16,6 @@ from agent.failures import RenzhengError, lookup
 from agent.health import log
 from firmware_bridge.errors import BridgeError
 
-
 AS_ROOT = "Only root and the service's user may look there: `sudo renzheng self-test`."
 
 

@@ -33,6 +33,12 @@ def test_the_unit_is_watched_notified_and_never_gives_up() -> None:
         assert wanted in lines
 
 
+def test_nothing_that_has_seen_a_face_is_swapped_or_dumped() -> None:
+    for name in ("renzheng", "renzheng-kiosk", "renzheng-self-test"):
+        lines = (ROOT / f"systemd/{name}.service").read_text("utf-8").splitlines()
+        assert {"MemorySwapMax=0", "LimitCORE=0"} <= set(lines), name
+
+
 @pytest.mark.skipif(shutil.which("dh_installsystemd") is None, reason="debhelper is not installed")
 def test_an_upgrade_leaves_no_screen_dark(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "packaging/debian", tmp_path / "debian")
