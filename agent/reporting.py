@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import secrets
+from collections.abc import Awaitable
 from pathlib import Path
 
 from agent.failures import RenzhengError
@@ -43,13 +44,10 @@ class Reporting:
             "seconds": seconds,
             "request": outcome.request,
         }
-        try:
-            await self._worker.call(WRITE_TIMEOUT, lambda: self._audit.append("verification", **record))
-            await self._outbox.put(
-                "verification", json.dumps(record).encode(), Priority.AUDIT, event_id=secrets.token_bytes(16)
-            )
-        except (RenzhengError, TimeoutError, WorkerStuckError) as error:
-            log.error("a record was not kept: %s", getattr(error, "code", type(error).__name__))  # noqa: TRY400
+        # Each by itself: where the audit cannot be written, the issuer is told all the same.
+        await _kept(self._worker.call(WRITE_TIMEOUT, lambda: self._audit.append("verification", **record)))
+        told = json.dumps(record).encode()
+        await _kept(self._outbox.put("verification", told, Priority.AUDIT, event_id=secrets.token_bytes(16)))
         for queue in self._watchers:
             queue.put_nowait(outcome)
 
@@ -67,3 +65,10 @@ class Reporting:
     def close(self) -> None:
         """End the audit's thread."""
         self._worker.close()
+
+
+async def _kept(record: Awaitable[object]) -> None:
+    try:
+        await record
+    except (RenzhengError, TimeoutError, WorkerStuckError) as error:
+        log.error("a record was not kept: %s", getattr(error, "code", type(error).__name__))  # noqa: TRY400
