@@ -72,7 +72,7 @@ def restrict(allowed: Sequence[str] | None, drop_in: Path = DROP_IN) -> bool:
     """Let the service speak with `allowed` and loopback alone, or with anybody if None; whether that is a change.
 
     Raises:
-        RenzhengError: `provision.rights`.
+        RenzhengError: `provision.rights`, `provision.service`.
     """
     before = drop_in.read_text("utf-8") if drop_in.exists() else ""
     wanted = _DROP_IN.format(addresses=" ".join(("localhost", *allowed))) if allowed is not None else ""
@@ -100,4 +100,8 @@ IPAddressAllow={addresses}
 
 
 def _systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=START, check=False)
+    try:
+        return subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=START, check=False)
+    except subprocess.TimeoutExpired:
+        why = f"systemctl {' '.join(arguments)}: no answer within {START:g} s"
+        raise RenzhengError("provision.service", why) from None

@@ -145,3 +145,14 @@ def test_what_is_missing_on_the_command_line_is_named(tmp_path: Path) -> None:
     assert isinstance(done.exception, RenzhengError)
     assert "--issuer and --code are needed" in str(done.exception)
     assert not (tmp_path / "r.toml").exists()
+
+
+def test_a_systemd_that_does_not_answer_is_an_error_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "systemctl").write_text("#!/bin/sh\nexec sleep 30\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(service, "START", 0.2)
+    with pytest.raises(RenzhengError, match=r"enable .* no answer within 0\.2 s \[provision\.service\]"):
+        service.begin(changed=True)
