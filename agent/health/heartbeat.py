@@ -1,8 +1,8 @@
 """Heartbeats: every critical loop says that it made progress, and the watchdog believes nobody else.
 
 A beat means progress, not existence: a reader's loop beats after it has asked its reader, the camera's after a frame or
-after it has tried to open a camera that is not there, the broker's after a round trip or while the link is down and tries
-again. A loop whose device is gone and that keeps trying is healthy; a loop that hangs in its device is not.
+after it has tried to open a camera that is not there, the broker's after a round trip, or while the link is down and
+tries again. A loop whose device is gone and that keeps trying is healthy; a loop that hangs in its device is not.
 """
 
 from collections.abc import Callable
