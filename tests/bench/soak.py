@@ -46,6 +46,8 @@ FILES_GROWTH = 4
 WARM_UP = 0.25
 #: Seconds within which a verification ends, whatever happens.
 PATIENCE = 90.0
+#: What the page shows while a person is served.
+SERVING = frozenset({Stage.NEED_KEY, Stage.READING, Stage.FACE, Stage.DECIDING})
 Breaking = Callable[[], Coroutine[None, None, None]]
 Tell = Callable[[float, str], None]
 
@@ -116,7 +118,7 @@ class Soak:
     async def _pcscd_restarts(self) -> None:
         # The virtual card leaves with its service, where a real one would still lie there: not before it was seen.
         async with asyncio.timeout(PATIENCE):
-            while self.app.screens.current.stage is Stage.IDLE:  # noqa: ASYNC110  # the flow sets it, not we
+            while self.app.screens.current.stage not in SERVING:  # noqa: ASYNC110  # the flow sets it, not we
                 await asyncio.sleep(0.02)
         await asyncio.sleep(self.luck.uniform(0, 2))
         await asyncio.to_thread(self.cards.stop_service)
