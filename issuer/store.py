@@ -109,7 +109,8 @@ def opened(url: str) -> Iterator[Engine]:
     """
     # Errors go to the log, and the parameters of a statement may be a holder's data.
     try:
-        engine = sa.create_engine(url, hide_parameters=True)
+        # Connections that a server has dropped are noticed before they are used (`pool_pre_ping`).
+        engine = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True)
     except (sa.exc.ArgumentError, ImportError) as error:
         # Without the URL: it may hold a password.
         raise IssuerError(f"the database's URL cannot be used: {error}") from error

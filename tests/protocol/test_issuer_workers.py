@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from agent.transport.errors import TransportError
 from agent.trust import identity
@@ -103,6 +104,19 @@ async def test_what_both_decided_is_in_one_place(deployment: Stack) -> None:
             for _ in range(4):
                 assert (await lobby.verify(evidence())).accepted
         assert store.summary(engine)["decisions"]["accepted"] == before + 4
+
+
+async def test_a_database_that_was_started_anew_costs_nobody_an_answer(deployment: Stack) -> None:
+    if not deployment.database:
+        pytest.skip("a file has no connections to lose")
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = 'test'"
+    async with terminal(deployment.enroll(f"lasting-{secrets.token_hex(4)}"), deployment.url) as lobby:
+        for _ in range(3):
+            assert (await lobby.verify(evidence())).accepted
+            with store.opened(deployment.database) as engine, engine.connect() as connection:
+                assert len(connection.execute(sa.text(others)).all()) >= 2
+        for _ in range(4):
+            assert (await lobby.verify(evidence())).accepted
 
 
 def test_a_worker_that_is_not_there_is_told(deployment: Stack, tmp_path: Path) -> None:
