@@ -19,6 +19,8 @@ class State(NamedTuple):
     present: bool
     mute: bool
     gone: bool
+    #: Somebody is connected to the card.
+    used: bool
     raw: int
     atr: bytes
 
@@ -111,6 +113,7 @@ def _state(raw: int, atr: bytes) -> State:
         present=bool(raw & scard.SCARD_STATE_PRESENT),
         mute=bool(raw & scard.SCARD_STATE_MUTE),
         gone=bool(raw & (scard.SCARD_STATE_UNKNOWN | scard.SCARD_STATE_UNAVAILABLE | scard.SCARD_STATE_IGNORE)),
+        used=bool(raw & (scard.SCARD_STATE_INUSE | scard.SCARD_STATE_EXCLUSIVE)),
         raw=raw & ~scard.SCARD_STATE_CHANGED,
         atr=atr,
     )

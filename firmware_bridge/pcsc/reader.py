@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -99,7 +101,7 @@ class PcscReader:
         session = _Session(self._match, exclusive=self._exclusive)
         try:
             left = max(0.0, deadline - time.monotonic())
-            card = worker.call(session.open, timeout=min(_CONNECT, left), cancel=request.cancel)
+            card = session.opened(worker, min(_CONNECT, left), request.cancel)
             transport = _Deadline(worker, card, request, deadline, self._silence)
             return read_chip(
                 transport,
@@ -128,8 +130,21 @@ class _Session:
         self._context: Context | None = None
         self._card: Card | None = None
 
-    def open(self) -> Card:
-        """Connect to the card."""
+    def opened(self, worker: Worker, timeout: float, cancel: threading.Event) -> Card:
+        """The card, connected to in the worker's thread.
+
+        Raises:
+            BridgeError: what PC/SC says, `document.silent`, or `reader.busy` if another program keeps the card.
+        """
+        try:
+            return worker.call(self._open, timeout=timeout, cancel=cancel)
+        except DocumentError as error:
+            # pcscd lets a connection wait for as long as another one's transaction lasts.
+            if error.code is Code.DOCUMENT_SILENT and _in_use(self._match):
+                raise ReaderError(Code.READER_BUSY, "another program keeps the card to itself") from error
+            raise
+
+    def _open(self) -> Card:
         self._context = Context()
         reader = choose_reader(self._context.readers(), self._match)
         if reader is None:
@@ -143,6 +158,24 @@ class _Session:
             self._card.close()
         if self._context is not None:
             self._context.close()
+
+
+def _in_use(match: str) -> bool:
+    """Whether anybody is connected to the card in the reader; False if pcscd does not say so at once."""
+    worker = Worker("pcsc-look")
+    try:
+        return worker.call(_used, match, timeout=_RELEASE)
+    except BridgeError:
+        return False
+    finally:
+        worker.finish(lambda: None, timeout=_RELEASE)
+
+
+def _used(match: str) -> bool:
+    with contextlib.closing(Context()) as context:
+        reader = choose_reader(context.readers(), match)
+        states = context.wait({reader: 0}, 0) if reader is not None else None
+    return states is not None and any(state.used for state in states.values())
 
 
 class _Deadline:

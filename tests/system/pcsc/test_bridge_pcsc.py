@@ -243,12 +243,14 @@ def test_close_ends_a_wait(stack: CardStack, store: TrustStore) -> None:
 
 
 @contextlib.contextmanager
-def held(mode: int) -> Iterator[None]:
+def held(mode: int, *, transaction: bool = False) -> Iterator[None]:
     """Another program that has connected to the card."""
     _result, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
     protocols = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
     result, card, _protocol = scard.SCardConnect(context, reader_names()[0], mode, protocols)
     assert result == scard.SCARD_S_SUCCESS
+    if transaction:
+        assert scard.SCardBeginTransaction(card) == scard.SCARD_S_SUCCESS
     try:
         yield
     finally:
@@ -256,12 +258,21 @@ def held(mode: int) -> Iterator[None]:
         scard.SCardReleaseContext(context)
 
 
+@pytest.mark.parametrize(
+    ("mode", "transaction"),
+    [(scard.SCARD_SHARE_EXCLUSIVE, False), (scard.SCARD_SHARE_SHARED, True)],
+    ids=["exclusively", "by a transaction"],
+)
 def test_a_card_that_another_program_holds_is_busy(
-    stack: CardStack, reader: PcscReader, memory: Personalisation
+    stack: CardStack, reader: PcscReader, memory: Personalisation, mode: int, transaction: bool
 ) -> None:
     with presented(stack, reader, PassportChip(memory)):
-        with held(scard.SCARD_SHARE_EXCLUSIVE):
+        with held(mode, transaction=transaction):
             assert code_of(reader, ReadRequest(PERSON.key)) is Code.READER_BUSY
+        # A thread that was left behind gets its turn now, and lets the card go.
+        end = time.monotonic() + 5
+        while any(thread.name == "pcsc-card" for thread in threading.enumerate()) and time.monotonic() < end:
+            time.sleep(0.02)
         assert reader.read(ReadRequest(PERSON.key)).check(CheckName.PASSIVE).passed
 
 
