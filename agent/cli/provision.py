@@ -135,6 +135,10 @@ def provision(
     wanted = KeyWish(kind=key.pop("key"), **key)
     if wanted.kind == "pkcs11" and (wanted.module is None or wanted.pin_file is None or not wanted.token):
         raise click.UsageError("--key pkcs11 needs --module, --token and --pin-file")
+    if within is not None and not renew:
+        raise click.UsageError("--within goes with --renew")
+    if as_json and (renew or request or identity_only):
+        raise click.UsageError("--json goes with a whole provisioning, not with --renew, --request or --identity-only")
     where = (folder or state / "identity").absolute()
     url = address(url) if url else ""
     if renew:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -53,6 +54,8 @@ def import_(files: tuple[Path, ...], folder: Path | None, path: Path, as_json: b
     target = _chosen(folder, path)
     store = TrustStore.load(target) if target.exists() else TrustStore()
     console = Console(stderr=True)
+    # The service reads them under another user, whatever the mask of whoever imports.
+    os.umask(0o022)
     # Certificates before the lists that they sign, whatever the order on the command line.
     ordered = sorted(files, key=lambda file: file.suffix.lower() == ".crl")
     results = [

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from firmware_bridge.simulator.pki import IssuingState
+
 START = "from agent.cli.main import main; main()"
 
 
@@ -54,3 +56,12 @@ def test_who_has_no_rights_is_told_to_use_sudo(tmp_path: Path, command: list[str
     assert "renzheng.toml: Permission denied" in done.stderr
     assert "remedy: run it with sudo" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_root_imports_with_a_tight_mask_is_for_the_service_to_read(tmp_path: Path) -> None:
+    anchor = IssuingState.create("UT").write_trust(tmp_path / "brought")
+    command = f"import os; os.umask(0o077)\n{START}"
+    arguments = ["trust", "import", str(anchor), "--folder", str(tmp_path / "trust")]
+    subprocess.run([sys.executable, "-c", command, *arguments], check=True, capture_output=True, timeout=60)
+    assert (tmp_path / "trust").stat().st_mode & 0o777 == 0o755
+    assert [file.stat().st_mode & 0o777 for file in (tmp_path / "trust").iterdir()] == [0o644]

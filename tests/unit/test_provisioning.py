@@ -156,3 +156,10 @@ def test_a_systemd_that_does_not_answer_is_an_error_with_a_remedy(
     monkeypatch.setattr(service, "START", 0.2)
     with pytest.raises(RenzhengError, match=r"enable .* no answer within 0\.2 s \[provision\.service\]"):
         service.begin(changed=True)
+
+
+@pytest.mark.parametrize("options", [["--within", "30"], ["--json", "--renew"], ["--json", "--request", "file"]])
+def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path, options: list[str]) -> None:
+    done = CliRunner().invoke(provision, [*options, "--state", str(tmp_path), "--settings", str(tmp_path / "x.toml")])
+    assert done.exit_code == 2
+    assert f"{options[0]} goes with" in done.output
