@@ -57,6 +57,8 @@ class ConfigurationStore:
         Raises:
             RenzhengError: `settings.invalid`; the terminal's own file cannot be used.
         """
+        # First: a mistake in it speaks against no document that is laid over it.
+        load(self._base)
         state = self.journal.boot(self._highest)
         if state.phase is Phase.APPLYING and state.candidate is not None:
             try:

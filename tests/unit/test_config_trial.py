@@ -217,3 +217,21 @@ class TestWithoutRoomOnTheDisk:
         assert error.value.code == "configuration.disk"
         self.is_full = False
         assert world.store().active().number == 1
+
+
+@pytest.mark.parametrize("applying", [False, True])
+async def test_a_mistake_in_the_own_file_costs_no_document(world: ConfigWorld, applying: bool) -> None:
+    await trial(world, 1, App())
+    if applying:
+        store = world.store()
+        store.journal.prepared(kept(store, world.signed(2)))
+        store.journal.moved(Phase.APPLYING)
+    before = world.store().journal.read()
+    own = world.own.read_text("utf-8")
+    world.own.write_text(own + "[deadlines\n", "utf-8")
+    with pytest.raises(RenzhengError) as failed:
+        world.store().boot()
+    assert failed.value.code == "settings.invalid"
+    assert world.store().journal.read() == before
+    world.own.write_text(own, "utf-8")
+    assert world.store().boot().number == (2 if applying else 1)
