@@ -1,13 +1,16 @@
-"""Certificates from outside: asn1crypto parses when it is asked, so that junk must be asked for in one place."""
+"""Certificates and revocation lists from outside, parsed to their end.
 
-from asn1crypto import x509
+asn1crypto parses when it is asked: whatever is used later is asked for here, so that junk fails here and nowhere else.
+"""
+
+from asn1crypto import crl, x509
 
 #: What asn1crypto raises for structures that are not what they claim.
 PARSE_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError)
 
 
 def force(certificate: x509.Certificate) -> None:
-    """Parse whatever is used later, so that a broken certificate fails here and nowhere else.
+    """Parse whatever is used of a certificate.
 
     Raises:
         ValueError: or another of `PARSE_ERRORS`.
@@ -24,3 +27,15 @@ def force(certificate: x509.Certificate) -> None:
         _ = certificate.extended_key_usage_value.native
     if certificate.basic_constraints_value is not None:
         _ = certificate.basic_constraints_value.native
+
+
+def force_list(revocations: crl.CertificateList) -> None:
+    """Parse whatever is used of a revocation list.
+
+    Raises:
+        ValueError: or another of `PARSE_ERRORS`.
+    """
+    body = revocations["tbs_cert_list"]
+    _ = revocations.issuer.native, revocations.issuer.hashable, revocations.issuer.human_friendly
+    _ = body["revoked_certificates"].native, body["next_update"].native
+    _ = revocations["signature_algorithm"].native, revocations["signature"].native

@@ -13,7 +13,7 @@ from pathlib import Path
 from asn1crypto import core, crl, pem, x509
 
 from firmware_bridge.emrtd import signed_data
-from firmware_bridge.emrtd.certificates import PARSE_ERRORS, force
+from firmware_bridge.emrtd.certificates import PARSE_ERRORS, force, force_list
 from firmware_bridge.emrtd.signed_data import malformed
 from firmware_bridge.errors import DocumentError
 
@@ -114,7 +114,7 @@ def _certificate(data: bytes) -> Found | None:
 def _crl(data: bytes) -> Found | None:
     try:
         revocations = crl.CertificateList.load(data)
-        _ = revocations.issuer.native, revocations["tbs_cert_list"]["revoked_certificates"].native
+        force_list(revocations)
     except PARSE_ERRORS:
         return None
     return Found("revocation list", (), [revocations])

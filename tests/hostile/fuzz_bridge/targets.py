@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from firmware_bridge.apdu import tlv
 from firmware_bridge.apdu.command import Command, Response, decode
@@ -13,8 +17,9 @@ from firmware_bridge.emrtd import capabilities, data_groups, passive, portrait, 
 from firmware_bridge.emrtd.files import CARD_ACCESS, COM, SOD
 from firmware_bridge.emrtd.files import GROUPS as FILES
 from firmware_bridge.emrtd.reading import read_chip
-from firmware_bridge.emrtd.trust import TrustStore
+from firmware_bridge.emrtd.trust import TrustStore, crl_is_signed_by
 from firmware_bridge.emrtd.trust_files import parse_bytes
+from firmware_bridge.emrtd.trust_import import entries
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.reader import CanKey, MrzKey, ReadRequest
 from firmware_bridge.samv import inspection
@@ -97,6 +102,26 @@ def sod(data: bytes) -> None:
     result = passive.authenticate(data, groups, anchors(), now=NOW)
     genuine = result.check.passed and data[:40] != content[SOD.fid][:40]
     assert not genuine, "a changed security object passed"
+
+
+def trust(data: bytes) -> None:
+    """What is found in a file is used as the terminal and the operator's commands use it."""
+    found_there = parse_bytes(data)
+    store = TrustStore(revocation_lists=list(found_there.revocation_lists))
+    for certificate in (*anchors().certificates, *found_there.certificates):
+        store.add(certificate)
+    for certificate in store.certificates:
+        store.find_path(certificate, NOW)
+    for revocations in store.revocation_lists:
+        crl_is_signed_by(revocations, anchors().certificates[0])
+    list(entries(store, NOW))
+
+
+def revocation_list() -> bytes:
+    csca = state().csca
+    revoked = x509.RevokedCertificateBuilder().serial_number(7).revocation_date(NOW).build()
+    builder = x509.CertificateRevocationListBuilder(csca.certificate.subject, NOW, NOW + timedelta(days=30))
+    return builder.add_revoked_certificate(revoked).sign(csca.key, SHA256()).public_bytes(Encoding.DER)
 
 
 class _Fixed:
@@ -189,7 +214,7 @@ TARGETS: Mapping[str, Target] = {
     "dg2": Target(portrait.parse, lambda: [memory().application[FILES[2].fid][:2000], bytes.fromhex("75037F6100")]),
     "secure-messaging": Target(secure_messaging, secure_seeds),
     "chip": Target(chip, lambda: [bytes(100), b"\x00" + b"\x80\x05\x10\x01" * 25]),
-    "trust": Target(parse_bytes, lambda: [state().csca.der, memory().application[SOD.fid][4:]]),
+    "trust": Target(trust, lambda: [state().csca.der, revocation_list(), memory().application[SOD.fid][4:]]),
     "samv": Target(samv_frames, samv_seeds),
     "scanner": Target(scanned, lambda: [PERSON.zone().encode() + b"\r", b"CAN:500540\r"]),
 }
