@@ -75,7 +75,18 @@ def enumerating() -> Trace:
     return trace
 
 
-def attempts(policy: LivenessPolicy, seed: int, loop: Trace) -> Iterator[tuple[str, Outcome]]:
+def slanted() -> Trace:
+    """A video that turns to the upper left and the lower right, with pauses in between: each is half of two turns."""
+    trace, rng = [], np.random.default_rng(7)
+    for index in range(int(2 * 3.0 * RATE)):
+        into = index / RATE % 3.0
+        out = min(1.0, into / 0.3, max(0.0, 1.2 - into) / 0.3) * (1 if index < 3.0 * RATE else -1)
+        yaw, pitch = rng.normal((32.0 * out, 27.0 * out), 1.5)
+        trace.append((float(yaw), float(pitch)))
+    return trace
+
+
+def attempts(policy: LivenessPolicy, seed: int, loop: Trace, slants: Trace) -> Iterator[tuple[str, Outcome]]:
     """One attempt of each kind. A recording is of another challenge than the one that it is played against."""
     earlier, now = draw(policy, rng=seeded(seed)), draw(policy, rng=seeded(10**6 + seed))
     recorded: Trace = []
@@ -89,6 +100,8 @@ def attempts(policy: LivenessPolicy, seed: int, loop: Trace) -> Iterator[tuple[s
     right = tuple(replace(step, turn=old.turn) for step, old in zip(now.steps, earlier.steps, strict=True))
     yield "recording with the right turns, other times", play(policy, replace(now, steps=right), recorded)
     yield "recording of every turn in a loop", play(policy, now, loop[seed % 60 :])
+    begin = seed % len(slants)
+    yield "recording of slanted turns in a loop", play(policy, now, slants[begin:] + slants[:begin])
 
 
 @click.command()
@@ -112,9 +125,9 @@ def main(
     chosen = POLICIES[policy]
     tried = replace(chosen, turns=turns or chosen.turns, dwell=dwell or chosen.dwell, hold=hold or chosen.hold)
     rows: dict[str, list[Outcome]] = {}
-    loop = enumerating()
+    loop, slants = enumerating(), slanted()
     for seed in track(range(first, first + runs), "attempts"):
-        for name, outcome in attempts(tried, seed, loop):
+        for name, outcome in attempts(tried, seed, loop, slants):
             rows.setdefault(name, []).append(replace(outcome, subject=seed))
     show(policy, rows)
     write(out, rows, policy=policy, turns=tried.turns, dwell=tried.dwell, hold=tried.hold, first=first)

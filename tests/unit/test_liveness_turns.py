@@ -124,6 +124,42 @@ def test_a_turn_on_the_other_axis_ends_the_attempt_at_once() -> None:
     assert person.gate.failure == "liveness.wrong_turn"
 
 
+@pytest.mark.parametrize("asked", [LEFT, UP])
+def test_a_slanted_turn_is_one_turn_and_not_two(asked: Guidance) -> None:
+    """Nobody who is asked for one turn does two at once: a recording that did would be right half of the time."""
+    person = at(asked)
+    person.until(Phase.ASK)
+    person.hold(1.0, yaw=32.0, pitch=30.0)
+    person.hold(0.5)
+    # 32° aside are 1.3 of what is asked for, 30° up are 1.5.
+    assert (person.gate.phase is Phase.PASSED) is (asked is UP)
+    assert person.gate.mistakes == (0 if asked is UP else 1)
+
+
+def test_a_slant_on_the_way_costs_nothing() -> None:
+    person = at(LEFT)
+    person.until(Phase.ASK)
+    person.hold(0.5, yaw=12.0, pitch=-17.0)
+    person.hold(1.0, yaw=33.0, pitch=-21.0)
+    person.hold(0.4)
+    assert person.gate.phase is Phase.PASSED
+
+
+def test_a_loop_of_slanted_turns_hardly_passes() -> None:
+    rng, passed = np.random.default_rng(7), 0
+    for seed in range(200):
+        gate = TurnGate(draw(STANDARD, rng=seeded(seed)), STANDARD, 0.0)
+        begin, index = rng.uniform(0, 6), 0
+        while not gate.over:
+            into = (begin + index / RATE) % 6
+            out = min(1.0, into % 3 / 0.3, max(0.0, 1.2 - into % 3) / 0.3) * (1 if into < 3 else -1)
+            gate.see(Look(index / RATE, 32 * out + rng.normal(0, 1.5), 27 * out + rng.normal(0, 1.5), 0))
+            index += 1
+        passed += gate.phase is Phase.PASSED
+    # While a slant counted as either of its turns, 25 of these passed.
+    assert passed < 7
+
+
 def test_no_mistake_is_forgiven_under_the_highest_policy() -> None:
     person = at(LEFT, policy=POLICIES["high"])
     person.do(RIGHT)

@@ -18,7 +18,7 @@ from agent.biometrics.types import Guidance
 FRONTAL_YAW, FRONTAL_PITCH = 12.0, 11.0
 #: How far up or down the camera may see a person who looks ahead: it may hang high or stand low.
 NEUTRAL_PITCH = 28.0
-#: A turn goes on while it stays above this share of its angle, and counts as wrong only if the asked one is below.
+#: A turn goes on while it stays above this share of its angle; another turn is surely wrong if the asked one is below.
 _KEEP, _CLEARLY_NOT = 0.6, 0.6
 #: A turn for which less than the whole angle suffices goes on above this share of what does.
 _KEEP_OF_LESS = 0.8
@@ -153,6 +153,10 @@ class TurnGate:
         shares = sorted(self.angle(turn, each) for each in (*before[-2:], look))
         return shares[(len(shares) - 1) // 2]
 
+    def furthest(self, look: Look) -> Guidance:
+        """The one turn that `look` can count for: a slanted head is no answer to two."""
+        return max(TURNS, key=lambda turn: self.lasting(turn, look))
+
     def frontal(self, look: Look) -> bool:
         """Whether `look` goes at the terminal."""
         return abs(look.yaw) <= FRONTAL_YAW and abs(look.pitch - self._neutral) <= FRONTAL_PITCH
@@ -228,13 +232,15 @@ class TurnGate:
     def _ask(self, look: Look) -> None:
         turn = self._steps[len(self.done)].turn
         share = self.angle(turn, look)
-        shown = share >= 1.0 or (look.suffices < 1.0 and self.lasting(turn, look) >= look.suffices)
-        self._run = self._run + 1 if shown else 0
+        far = share >= 1.0 or (look.suffices < 1.0 and self.lasting(turn, look) >= look.suffices)
+        right = self.furthest(look) is turn
+        self._run = self._run + 1 if far and right else 0
         self._peak = max(self._peak, share)
-        other = self._sustained_other(look, turn)
+        other = self._sustained_other(look, turn, right=right)
         if other is not None:
-            # People take left for right. Nobody takes left for up: that is somebody else's sequence.
-            self._mistake("liveness.wrong_turn", look.time, forgivable=other is OPPOSITE[turn])
+            # People take left for right, or turn aslant. Nobody takes left for up: that is somebody else's sequence.
+            forgivable = other is OPPOSITE[turn] or share >= _CLEARLY_NOT
+            self._mistake("liveness.wrong_turn", look.time, forgivable=forgivable)
         elif self._run >= self.policy.hold_frames:
             self._held_since = look.time
             self._to(Phase.HOLD, look.time)
@@ -255,18 +261,19 @@ class TurnGate:
             self._to(Phase.BACK, look.time)
 
     def _come_back(self, look: Look) -> None:
-        if self._sustained_other(look, self.done[-1].turn) is not None:
+        turn = self.done[-1].turn
+        if self._sustained_other(look, turn, right=self.angle(turn, look) >= _CLEARLY_NOT) is not None:
             self._mistake("liveness.wrong_turn", look.time, forgivable=False)
             return
         self._ahead = self._ahead + 1 if self.frontal(look) else 0
         if self._ahead >= _FRONTAL_FRAMES:
             self._to(Phase.PASSED if len(self.done) == len(self._steps) else Phase.AHEAD, look.time)
 
-    def _sustained_other(self, look: Look, asked: Guidance | None) -> Guidance | None:
-        """The turn that is not asked for and has now lasted long enough to be meant."""
+    def _sustained_other(self, look: Look, asked: Guidance | None, *, right: bool = False) -> Guidance | None:
+        """The turn that is not asked for and has lasted long enough to be meant; none while the asked is `right`."""
         if self._excused and self.frontal(look):
             self._excused = False
-        if self._excused or (asked is not None and self.angle(asked, look) >= _CLEARLY_NOT):
+        if self._excused or right:
             self._off.clear()
             return None
         for turn in TURNS:
