@@ -7,7 +7,6 @@ A change of settings and a restart end the running parts; `agent.cli.run` starts
 import asyncio
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -190,13 +189,5 @@ def commands(
         registry,
         CommandJournal(settings.terminal.state / "commands.json"),
         terminal=identity.terminal,
-        clock=_issuer_time(client),
+        clock=lambda: client.epochs.issuer_time,
     )
-
-
-def _issuer_time(client: IssuerClient) -> Callable[[], int | None]:
-    def newest() -> int | None:
-        epoch = client.epochs.fresh
-        return None if epoch is None else epoch.issued_at
-
-    return newest

@@ -68,6 +68,16 @@ class EpochWatch:
         alive = time.monotonic() - self._heard < _FRESH_INTERVALS * self._newest.interval
         return self._newest if alive else None
 
+    @property
+    def issuer_time(self) -> int | None:
+        """The issuer's time, by the newest fresh epoch.
+
+        None without one; and where a clock that is kept says later: epochs of another day, played to a terminal that
+        has just started and knows none, would make an order of that day look fresh.
+        """
+        epoch = self.fresh
+        return None if epoch is None or self._clock.is_past else epoch.issued_at
+
     async def wait(self, timeout: float) -> Epoch:
         """A fresh epoch.
 

@@ -68,6 +68,11 @@ class Clock:
             return ClockTrust.CONTRADICTED
         return ClockTrust.SYNCHRONISED if self._synchronised() else ClockTrust.UNSYNCHRONISED
 
+    @property
+    def is_past(self) -> bool:
+        """Whether a clock that something keeps says later than the newest epoch: an old epoch, most likely."""
+        return self._offset > self._tolerance and self._synchronised()
+
     def observe(self, issued_at: int, interval: int) -> ClockTrust:
         """Compare with an epoch that arrived now."""
         self._offset = self._difference(issued_at, interval)
