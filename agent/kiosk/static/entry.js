@@ -33,7 +33,8 @@ export function entry(changed) {
   let view = null;
   let timer = 0;
 
-  const step = () => STEPS[kind][Object.keys(typed).length];
+  // Nothing while none is chosen, and while the answer to what was typed is awaited.
+  const step = () => STEPS[kind]?.[Object.keys(typed).length];
 
   function go(next) {
     view = next;
@@ -70,8 +71,8 @@ export function entry(changed) {
   }
 
   function words() {
-    if (!kind) return;
     const name = step();
+    if (!name) return;
     const { length, at, letters = false } = FIELDS[name];
     const steps = STEPS[kind];
     const last = steps.at(-1) === name;
@@ -101,12 +102,21 @@ export function entry(changed) {
 
   async function give() {
     const answer = await post("/key", { kind, ...typed });
+    if (answer?.status === 422) return again((await answer.json()).field);
     wipe();
     go(answer?.status === 204 ? "entry_thanks" : null);
   }
 
+  // The terminal knows the calendar as well: the field that it names is asked for again, and what follows it.
+  function again(name) {
+    if (!kind) return;
+    typed = Object.fromEntries(Object.entries(typed).slice(0, STEPS[kind].indexOf(name)));
+    ask();
+    wrong(say("entry_wrong"));
+  }
+
   field.addEventListener("input", () => {
-    const letters = Boolean(kind) && FIELDS[step()].letters;
+    const letters = FIELDS[step()]?.letters;
     field.value = field.value.toUpperCase().replace(letters ? /[^A-Z0-9<]/g : /[^0-9]/g, "");
     wrong("");
     byId("entry-next").disabled = field.value.length !== field.maxLength;
@@ -117,6 +127,7 @@ export function entry(changed) {
   byId("entry-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const name = step();
+    if (!name) return;
     if (!complete(field.value)) return wrong(say("entry_wrong"));
     typed[name] = field.value;
     if (step()) ask();

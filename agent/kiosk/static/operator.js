@@ -143,8 +143,15 @@ async function enter() {
   pin.value = "";
   const answer = await post("/operator/session", { pin: given });
   if (answer?.status === 204) return open();
-  const locked = answer && answer.status !== 400 && answer.status !== 404 ? (await answer.json()).locked : 0;
-  byId("door-wrong").textContent = say(locked ? "operator_locked" : "operator_pin_wrong", { seconds: locked });
+  // Another agent than the one that gave out this page: its page brings the cookie.
+  if (answer?.status === 403) return location.reload();
+  byId("door-wrong").textContent = await refusal(answer);
+}
+
+async function refusal(answer) {
+  if (!answer) return say("gone_body");
+  const { locked = 0 } = [401, 429].includes(answer.status) ? await answer.json() : {};
+  return say(locked ? "operator_locked" : "operator_pin_wrong", { seconds: locked });
 }
 
 function words() {

@@ -65,6 +65,26 @@ def test_a_wrong_pin_is_told_and_many_are_locked_out(browser: Browser) -> None:
     stand.close()
 
 
+def test_a_pin_is_not_called_wrong_when_nobody_has_looked_at_it(browser: Browser) -> None:
+    stand = Stand()
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(stand.url + "/operator")
+    page.wait_for_selector("#door:not([hidden])")
+    stand.stop()
+    page.keyboard.type(PIN)
+    expect(page.locator("#door-wrong")).to_have_text("This terminal will be with you in a moment.")
+    stand.restart()
+    # The agent was started anew: the page fetches its new cookie, and the PIN is asked for again.
+    with page.expect_navigation():
+        page.keyboard.type(PIN)
+    page.wait_for_selector("#door:not([hidden])")
+    page.keyboard.type(PIN)
+    page.wait_for_selector("#board:not([hidden])")
+    context.close()
+    stand.close()
+
+
 def test_the_self_test_runs_when_asked(page: Page, stand: Stand) -> None:
     page.goto(stand.url + "/operator")
     page.wait_for_selector("#door:not([hidden])")

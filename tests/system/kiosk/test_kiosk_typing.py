@@ -3,9 +3,10 @@
 from datetime import date
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from agent.verification.screen import Screen, Stage
+from firmware_bridge.emrtd.mrz import check_digit
 from firmware_bridge.reader import CanKey, MrzKey
 from tests.system.kiosk.look import faults, judged, serious
 from tests.system.kiosk.scenes import SIZES
@@ -72,6 +73,43 @@ def test_a_wrong_character_is_told_at_once_and_mended(page: Page, stand: Stand) 
     page.locator("[data-entry=back]").click()
     expect(page.locator("#entry-count")).to_have_text("1 / 3")
     expect(page.locator("#entry-field")).to_have_value("")
+
+
+def test_a_day_that_does_not_exist_is_told_by_its_field_and_mended(page: Page, stand: Stand) -> None:
+    # The check digit holds: only the calendar refuses the 31st of February.
+    nowhere = f"740231{check_digit('740231')}"
+    begin(page, "mrz")
+    for field in (SPECIMEN[0], nowhere, SPECIMEN[2]):
+        page.keyboard.type(field)
+        page.keyboard.press("Enter")
+    expect(page.locator("#entry-wrong")).not_to_be_empty()
+    expect(page.locator("#entry-count")).to_have_text("2 / 3")
+    for field in SPECIMEN[1:]:
+        page.keyboard.type(field)
+        page.keyboard.press("Enter")
+    page.wait_for_selector("html[data-view=entry_thanks]")
+    assert stand.taken_key() == KEY
+
+
+def test_an_impatient_finger_breaks_nothing_while_the_answer_is_awaited(page: Page, stand: Stand) -> None:
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+
+    def linger(route: Route) -> None:
+        page.wait_for_timeout(300)
+        route.continue_()
+
+    page.route("**/key", linger)
+    begin(page, "can")
+    page.keyboard.type("500540")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Backspace")
+    page.get_by_role("button", name="中文").click()
+    page.wait_for_selector("html[data-view=entry_thanks]")
+    expect(page.locator("[data-for=entry_thanks] h1")).to_have_text("谢谢")
+    assert stand.taken_key() == CanKey("500540")
+    assert not said
 
 
 def test_an_unfinished_field_goes_nowhere(page: Page) -> None:
