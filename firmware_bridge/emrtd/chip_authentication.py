@@ -12,17 +12,21 @@ from firmware_bridge.apdu.channel import Channel
 from firmware_bridge.apdu.command import Command
 from firmware_bridge.apdu.secure import SecureChannel
 from firmware_bridge.emrtd import curves, keys, signatures
-from firmware_bridge.emrtd.agreement import CurveAgreement, GroupAgreement
-from firmware_bridge.emrtd.domain_parameters import GROUPS, Curve, Group
+from firmware_bridge.emrtd.agreement import CurveAgreement, agreement
+from firmware_bridge.emrtd.domain_parameters import CURVES, GROUPS, Curve, Group
 from firmware_bridge.emrtd.keys import CipherName
 from firmware_bridge.emrtd.security_infos import (
     ChipAuthenticationInfo,
     ChipAuthenticationKey,
     SecurityInfos,
+    integer,
     oid_bytes,
+    oid_text,
 )
 from firmware_bridge.errors import Code, DocumentError
 
+#: standardizedDomainParameters (9.5.1): an algorithm identifier whose parameter is the domain's number.
+_STANDARDIZED = "0.4.0.127.0.7.1.2"
 _STRENGTH = (CipherName.TRIPLE_DES, CipherName.AES_128, CipherName.AES_192, CipherName.AES_256)
 
 
@@ -39,27 +43,33 @@ def choose(infos: SecurityInfos) -> tuple[ChipAuthenticationInfo, ChipAuthentica
 
 
 def public_key(key: ChipAuthenticationKey) -> tuple[Any, Any]:
-    """The agreement and the chip's static element.
+    """The agreement and the chip's static element; the domain is spelled out or given by its number (9.5.1).
 
     Raises:
         DocumentError: for a key outside the standard domains, or off its curve.
     """
     try:
-        info = asn1_keys.PublicKeyInfo.load(key.key)
-        if key.elliptic:
-            curve, point = signatures.elliptic_point(info)
-            return CurveAgreement(curve), point
-        tag, value = tlv.parse(key.key)[0][:2]
-        parameters, bits = tlv.parse(value)
-        numbers = [item.value for item in tlv.parse(tlv.parse(parameters.value)[1].value)]
-        prime = int.from_bytes(numbers[0], "big")
-        group = next((group for group in GROUPS.values() if group.p == prime), None)
-        if group is None or tag != 0x30 or int.from_bytes(numbers[1], "big") != group.g:
-            raise signatures.unsupported("chip authentication in a group that is not standard")
-        agreement = GroupAgreement(group)
-        return agreement, agreement.decode(tlv.require(bits.value[1:], 0x02).lstrip(b"\x00"))
+        algorithm, bits = tlv.parse(tlv.require(key.key, 0x30))
+        identifier, parameters = tlv.parse(algorithm.value)
+        if oid_text(identifier.value) == _STANDARDIZED:
+            domain: Curve | Group = (CURVES if key.elliptic else GROUPS)[integer(parameters.value)]
+        elif key.elliptic:
+            domain = signatures.known_curve(asn1_keys.PublicKeyInfo.load(key.key))
+        else:
+            domain = _known_group(*(item.value for item in tlv.parse(parameters.value)[:2]))
+        element = bits.value[1:] if key.elliptic else tlv.require(bits.value[1:], 0x02).lstrip(b"\x00")
+        group = agreement(domain)
+        return group, group.decode(element)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise signatures.unsupported("a chip authentication key that cannot be parsed") from error
+
+
+def _known_group(prime: bytes, generator: bytes) -> Group:
+    numbers = (int.from_bytes(prime, "big"), int.from_bytes(generator, "big"))
+    group = next((group for group in GROUPS.values() if (group.p, group.g) == numbers), None)
+    if group is None:
+        raise signatures.unsupported("chip authentication in a group that is not standard")
+    return group
 
 
 def establish(

@@ -1,4 +1,4 @@
-"""ICAO Doc 9303-11's own worked examples: appendix D (BAC, secure messaging), G.1, G.2, H.1 and H.2 (PACE)."""
+"""ICAO Doc 9303-11's own worked examples: appendix D (BAC, secure messaging), G.1, G.2, H.1, H.2 and I.1 (PACE)."""
 
 import json
 from datetime import date
@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from firmware_bridge.apdu import tlv
 from firmware_bridge.apdu.command import Command, Response, decode
-from firmware_bridge.apdu.secure import AesSuite, SecureChannel, TripleDesSuite, pad
+from firmware_bridge.apdu.secure import AesSuite, SecureChannel, TripleDesSuite, pad, unpad
 from firmware_bridge.emrtd import bac, curves, keys, mrz, pace, security_infos
 from firmware_bridge.emrtd.agreement import Agreement, CurveAgreement, GroupAgreement, agreement
+from firmware_bridge.emrtd.chip_authentication import public_key, verify_mapping
 from firmware_bridge.emrtd.domain_parameters import CURVES, GROUPS
 from firmware_bridge.emrtd.integrated_mapping import encode_point, map_integrated, pseudo_random
 from firmware_bridge.emrtd.keys import CipherName
+from firmware_bridge.emrtd.security_infos import ChipAuthenticationKey
 from firmware_bridge.reader import MrzKey
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -177,3 +180,41 @@ def printed(group: Agreement[Any], element: Any) -> str:
 
 def _lead(group: Agreement[Any]) -> bytes:
     return b"\x04" if isinstance(group, CurveAgreement) else b""
+
+
+def test_chip_authentication_mapping_proves_the_chip_of_appendix_i1() -> None:
+    """The static key names its curve by number, as EF.CardSecurity does."""
+    infos = security_infos.parse(
+        bytes.fromhex(
+            "31643062060904007F0007020201023052300C060704007F0007010202010D034200041872709494399E7470A6431BE25E83EE"
+            "E24FEA568C2ED28DB48E05DB3A610DC884D256A40E35EFCB59BF6753D3A489D28C7A4D973C2DA138A6E7A4A08F68E16F02010D"
+        )
+    )
+    suite = AesSuite(bytes.fromhex("0A9DA4DB03BDDE39FC5202BC44B2E89E"), bytes(16))
+    chip_data = bytes.fromhex(
+        "1EEA964DAAE372AC990E3EFDE6333353BFC89A6704D93DA8798CF77F5B7A54BD10CBA372B42BE0B9B5F28AA8DE2F4F92"
+    )
+    plain = unpad(suite.decrypt((1 << 128) - 1, chip_data))
+    assert plain.hex().upper() == "85DC3FA93D0952BFA82F5FD189EE75BD82F11D1F0B8ED4BF5319AC9B53C426B3"
+    mapping_key = bytes.fromhex(
+        "04A234236AA9B9621E8EFB73B5245C0E09D2576E5277183C1208BDD55280CAE8B3"
+        "04F365713A356E65A451E165ECC9AC0AC46E3771342C8FE5AEDD092685338E23"
+    )
+    (key,) = infos.chip_keys
+    assert verify_mapping(plain, mapping_key, key, CURVES[13])
+    assert not verify_mapping(bytes(31) + b"\x02", mapping_key, key, CURVES[13])
+    assert not verify_mapping(plain, mapping_key, key, CURVES[12])
+
+
+@pytest.mark.parametrize("number", [0, 2, 8, 12, 18])
+def test_a_static_key_may_name_its_domain_by_number(number: int) -> None:
+    domain = CURVES.get(number) or GROUPS[number]
+    group: Any = agreement(domain)
+    _private, element = group.generate()
+    content = group.encode(element)
+    if number in GROUPS:
+        content = tlv.encode(0x02, b"\x00" + content)
+    named = tlv.encode(0x06, bytes.fromhex("04007F00070102")) + tlv.encode(0x02, bytes((number,)))
+    spelled = tlv.encode(0x30, tlv.encode(0x30, named) + tlv.encode(0x03, b"\x00" + content))
+    _agreement, found = public_key(ChipAuthenticationKey(number in CURVES, spelled, None))
+    assert found == element
