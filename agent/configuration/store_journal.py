@@ -10,6 +10,7 @@ process may have been the candidate's doing; rolling_back is finished.
 
 import fcntl
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -264,7 +265,7 @@ class Journal:
         """The state, while no other process (the daemon, the command line) changes it."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = self._path.with_name(f".{self._path.name}.lock").open("w")
+            lock = os.fdopen(durable.create(self._path.with_name(f".{self._path.name}.lock")), "w")
         except OSError as error:
             raise RenzhengError(DISK, f"{self._path.parent}: {error.strerror}") from error
         with lock:
