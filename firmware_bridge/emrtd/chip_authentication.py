@@ -31,10 +31,18 @@ _STRENGTH = (CipherName.TRIPLE_DES, CipherName.AES_128, CipherName.AES_192, Ciph
 
 
 def choose(infos: SecurityInfos) -> tuple[ChipAuthenticationInfo, ChipAuthenticationKey] | None:
-    """The strongest protocol with its key; a key without protocol means 3DES (Doc 9303-11, 9.2.5)."""
+    """The strongest protocol with its key; a key without protocol means 3DES (Doc 9303-11, 9.2.5).
+
+    Numbers tell several keys apart; of an only key they say nothing, and an issuer may have left one of the two out.
+    """
     found: list[tuple[ChipAuthenticationInfo, ChipAuthenticationKey]] = []
     for key in infos.chip_keys:
-        protocols = [i for i in infos.chip_authentication if i.elliptic == key.elliptic and i.key_id == key.key_id]
+        alone = sum(other.elliptic == key.elliptic for other in infos.chip_keys) == 1
+        protocols = [
+            protocol
+            for protocol in infos.chip_authentication
+            if protocol.elliptic == key.elliptic and (alone or protocol.key_id == key.key_id)
+        ]
         if not protocols and not infos.chip_authentication:
             oid = f"0.4.0.127.0.7.2.2.3.{2 if key.elliptic else 1}.1"
             protocols = [ChipAuthenticationInfo(oid, key.elliptic, CipherName.TRIPLE_DES, key.key_id)]

@@ -15,7 +15,7 @@ from firmware_bridge.emrtd.files import CARD_ACCESS, CARD_SECURITY
 from firmware_bridge.emrtd.files import GROUPS as FILES
 from firmware_bridge.emrtd.keys import CipherName
 from firmware_bridge.emrtd.reading import read_chip
-from firmware_bridge.emrtd.security_infos import Mapping, PaceInfo
+from firmware_bridge.emrtd.security_infos import Mapping, PaceInfo, oid_bytes
 from firmware_bridge.errors import Code, DocumentError
 from firmware_bridge.reader import CanKey, MrzKey, Progress, ReadRequest
 from firmware_bridge.simulator import (
@@ -199,6 +199,29 @@ def test_a_signed_key_that_nobody_here_can_judge_is_no_sign_of_a_copy() -> None:
     assert document.check(CheckName.PASSIVE).passed
     assert document.check(CheckName.ACTIVE).verdict is Verdict.FAILED
     assert document.check(CheckName.ACTIVE).code is Code.DOCUMENT_MALFORMED
+
+
+def renumbered(protocol: int | None, key: int | None) -> Personalisation:
+    """A chip whose DG14 numbers its protocol and its key for chip authentication like this."""
+    bare = Profile(pace=(), active_authentication="")
+    static = memory(bare).static
+    assert static is not None
+
+    def number(value: int | None) -> bytes:
+        return b"" if value is None else tlv.encode(0x02, bytes((value,)))
+
+    named = tlv.encode(0x06, oid_bytes(static.oid)) + tlv.encode(0x02, b"\x01") + number(protocol)
+    public = tlv.encode(0x30, tlv.require(public_key_info(static), 0x30) + number(key))
+    group = tlv.encode(0x6E, tlv.encode(0x31, tlv.encode(0x30, named) + public))
+    held = personalise(PERSON, picture(), state(), replace(bare, chip_authentication=None), extra={14: group})
+    return replace(held, static=static)
+
+
+@pytest.mark.parametrize(("protocol", "key"), [(None, None), (1, 1), (None, 1), (1, None)])
+def test_the_only_key_is_the_protocol_s_however_they_are_numbered(protocol: int | None, key: int | None) -> None:
+    held = renumbered(protocol, key)
+    assert read(held).check(CheckName.CHIP).passed
+    assert read(variants.cloned(held)).check(CheckName.CHIP).code is Code.DOCUMENT_CLONED
 
 
 def test_an_altered_portrait_is_told_and_not_used() -> None:
