@@ -45,17 +45,25 @@ def ask(folder: Path, timeout: float) -> float | None:
     """Have the running agent ask the issuer; the seconds it took, None when no agent answers here.
 
     Raises:
-        TransportError: what the agent met, or `issuer.silent` when it said nothing in time.
+        TransportError: what the agent met, or `issuer.silent` when it said nothing, in time or at all.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(timeout)
         try:
             line.connect(str(folder / SOCKET))
+        except PermissionError as error:
+            raise TransportError("issuer.silent", f"the agent: {error.strerror}") from error
+        except TimeoutError:
+            raise TransportError("issuer.silent", "the agent did not answer in time") from None
+        except OSError:
+            return None
+        # From here on there is an agent: whoever signed in beside it would throw it out.
+        try:
             answer = json.loads(line.makefile("rb").readline(_LINE_LIMIT))
         except TimeoutError:
             raise TransportError("issuer.silent", "the agent did not answer in time") from None
         except (OSError, ValueError):
-            return None
+            raise TransportError("issuer.silent", "the agent hung up without an answer") from None
     if "code" in answer:
         raise TransportError(str(answer["code"]), str(answer["text"]))
     return float(answer["seconds"])

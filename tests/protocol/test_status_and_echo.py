@@ -115,3 +115,14 @@ async def test_the_self_test_asks_through_the_running_agent(tmp_path: Path) -> N
             await asyncio.to_thread(local.ask, tmp_path, 1)
     assert failed.value.code == "issuer.silent"
     assert local.ask(tmp_path, 1) is None
+
+
+async def test_an_agent_that_hangs_up_is_one_that_runs(tmp_path: Path) -> None:
+    """A self-test that took it for absent would sign in under its name and throw it out."""
+
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_unix_server(hang_up, tmp_path / local.SOCKET):
+        with pytest.raises(TransportError, match="hung up without an answer"):
+            await asyncio.to_thread(local.ask, tmp_path, 5)
