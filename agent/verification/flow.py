@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 COMPARE_TIMEOUT = 5.0
 #: Seconds that a broker which is away gets before the person is told.
 REACH_TIMEOUT = 1.0
-#: Seconds between two looks for a code before the camera.
-CODE_PAUSE = 0.3
+#: Seconds between two looks for a code before the camera, and after a look that failed.
+CODE_PAUSE, CODE_AGAIN = 0.3, 1.0
 #: A cancelled read or capture gets this long to come back before its thread is left behind.
 CANCEL_TIMEOUT = 3.0
 
@@ -149,8 +149,9 @@ class Verifier:
             try:
                 texts = await self._camera.codes()
             except Exception as error:  # noqa: BLE001  # a driver raises what it likes
-                log.info("the camera cannot look for codes: %s", type(error).__name__)
-                return
+                log.info("the camera cannot look for codes now: %s", type(error).__name__)
+                await asyncio.sleep(CODE_AGAIN)
+                continue
             for text in texts:
                 self._inputs.scanned(text)
 

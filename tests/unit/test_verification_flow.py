@@ -4,13 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import cast
 
+import numpy as np
 import pytest
+import segno
 
+from agent.biometrics.errors import CameraError
 from agent.biometrics.liveness.challenge import draw
 from agent.biometrics.liveness.policy import POLICIES
 from agent.biometrics.pipeline import FacePipeline
 from agent.biometrics.simulator.actors import Nobody
 from agent.biometrics.simulator.camera import SimulatedCamera
+from agent.biometrics.types import Frame, PixelFormat
 from agent.failures import RenzhengError
 from agent.verification.camera import Camera
 from agent.verification.case import Policy
@@ -22,7 +26,7 @@ from agent.verification.presenter import Presenter
 from agent.verification.screen import Screens, Stage
 from agent.wire import claims
 from firmware_bridge.document import Document
-from firmware_bridge.reader import Progress, ReadRequest
+from firmware_bridge.reader import CanKey, Progress, ReadRequest
 
 LIVENESS = POLICIES["convenience"]
 POLICY = Policy(
@@ -122,3 +126,33 @@ async def test_the_end_of_the_agent_is_not_taken_for_the_wish_of_a_person_who_st
         await asyncio.wait_for(running, 10)
     await asyncio.sleep(0)
     assert reader.left_alone, "nothing goes on reading for a verification that has ended"
+
+
+class Shown:
+    """A camera that misses its first frame, and then sees a code that somebody holds up."""
+
+    def __init__(self) -> None:
+        rows = np.array([*segno.make("CAN:500540", error="m").matrix_iter(scale=4, border=4)], np.uint8)
+        self._picture = np.repeat(np.where(rows, 30, 220).astype(np.uint8)[:, :, np.newaxis], 3, axis=2)
+        self._reads = 0
+
+    def read(self, timeout: float) -> Frame:
+        self._reads += 1
+        if self._reads == 1:
+            raise CameraError("camera.timeout", "no frame in time")
+        return Frame(self._picture, PixelFormat.RGB, self._reads / 15, self._reads)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+async def test_a_frame_that_is_missed_does_not_end_the_look_for_codes() -> None:
+    source, reader, inputs = Shown(), Hanging(), Inputs()
+    reader.needs_key = True
+    camera = Camera(lambda: source, FacePipeline)
+    running = asyncio.create_task(verifier(camera, inputs, Screens(), Deaf()).verify(reader))
+    await asyncio.wait_for(reader.reading.wait(), 10)
+    assert reader.request.key == CanKey("500540")
+    inputs.cancel()
+    await running
+    camera.close()
