@@ -22,6 +22,7 @@ class Access(StrEnum):
     """How the chip let the terminal in."""
 
     PACE = "pace"
+    #: PACE by chip authentication mapping, told only where the mapping has proven the chip.
     PACE_CAM = "pace-cam"
     BAC = "bac"
     SAM = "sam"

@@ -29,7 +29,7 @@ def _simple(name: str) -> str:
     letters = "".join(char for char in name.lower() if char.isalnum())
     letters = letters.removeprefix("ef")
     number = letters.removeprefix("dg")
-    return f"dg{int(number)}" if number != letters and number.isdigit() else letters
+    return f"dg{int(number)}" if number != letters and number.isdecimal() else letters
 
 
 _NAMES = {

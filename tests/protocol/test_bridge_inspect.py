@@ -113,6 +113,7 @@ def test_padding_after_a_file_and_other_spellings_of_names_are_tolerated(dump: P
     (dump / "DG2.bin").write_bytes((dump / "DG2.bin").read_bytes() + bytes(40))
     (dump / "DG1.bin").rename(dump / "dg01")
     (dump / "EF_SOD.bin").rename(dump / "ef.sod")
+    (dump / "dg².bin").write_bytes(b"no data group's name")
     status, result = run(dump, "--trust", trust)
     assert status == 0
     assert result["notes"] == ["DG2: 40 bytes after the end were ignored"]
