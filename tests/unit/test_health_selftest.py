@@ -283,3 +283,12 @@ def test_a_certificate_that_ends_is_renewed_or_enrolled_anew(
     found = credentials.validity(list(zip((name, "another"), certificates, strict=True)))
     assert found.status is (Status.WARN if days_left > 0 else Status.FAIL)
     assert remedy in found.remedy
+
+
+def test_a_camera_that_is_absent_is_told_once(tmp_path: Path) -> None:
+    settings = ready(tmp_path)
+    text = settings.read_text().replace('type = "simulated"', f'type = "v4l2"\ndevice = "{tmp_path}/video0"')
+    settings.write_text("".join(line for line in text.splitlines(keepends=True) if "portrait" not in line))
+    assert (found := only(settings, "exposure")).status is Status.SKIP, found
+    camera, _exposure = check.run(check.select(checks(settings), ["camera", "exposure"])).results
+    assert (camera.finding.status, camera.finding.code) == (Status.FAIL, "camera.gone")

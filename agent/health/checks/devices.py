@@ -140,11 +140,18 @@ def _exposure(settings: Settings) -> Finding:
     if not isinstance(settings.camera, V4l2Settings):
         # picamera2 is always opened with automatic exposure; pictures have none.
         return skipped(f"{settings.camera.type} keeps no setting of its own")
-    controls = v4l2_controls.read(Path(settings.camera.device))
+    device = settings.camera.device
+    try:
+        controls = v4l2_controls.read(Path(device))
+    except FileNotFoundError:
+        return skipped(f"{device} is not there: see `camera`")
+    except OSError as error:
+        remedy = "Run it as root; the service's user must be in the group `video`."
+        return failed(f"{device}: {error.strerror}", "can be asked", remedy, "camera.gone")
     if not controls:
         return skipped("the camera has no such controls")
     measured = ", ".join(f"{name} {value}" for name, value in controls.items())
     if controls.get("auto-exposure") == v4l2_controls.MANUAL:
-        command = f"v4l2-ctl -d {settings.camera.device} -c auto_exposure=3"
+        command = f"v4l2-ctl -d {device} -c auto_exposure=3"
         return warned(measured, "automatic", f"Somebody set it by hand: unplug the camera, or `{command}`.")
     return passed(measured, "automatic")
