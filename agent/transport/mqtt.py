@@ -53,6 +53,8 @@ class MqttLink:
         self._handlers: list[tuple[str, Handler, int]] = []
         self._connection: Connection | None = None
         self._up = asyncio.Event()
+        self._down = asyncio.Event()
+        self._down.set()
         #: Set while somebody waits for the link.
         self._wanted = asyncio.Event()
         self._waiting = 0
@@ -112,6 +114,10 @@ class MqttLink:
             self._waiting -= urgent
             if not self._waiting:
                 self._wanted.clear()
+
+    async def wait_lost(self) -> None:
+        """Wait until the link breaks; return at once while it is down."""
+        await self._down.wait()
 
     def handle(self, topic_filter: str, handler: Handler, *, qos: int = 1) -> None:
         """Call `handler` for messages on `topic_filter`, on every connection. To be called before `start`.
@@ -212,12 +218,14 @@ class MqttLink:
                 raise connection.lost
             self._connection = connection
             self._up.set()
+            self._down.clear()
             self._why = self._told = ""
             self._on_state(True, f"{host}:{port}")
             await self._announce()
             return await connection.ended()
         finally:
             self._up.clear()
+            self._down.set()
             self._connection = None
             await connection.close()
 

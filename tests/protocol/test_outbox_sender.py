@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.transport import backoff
 from agent.transport.issuer_client import mqtt_link
-from agent.transport.mqtt import MqttLink, Tls
+from agent.transport.mqtt import Incoming, MqttLink, Tls
 from agent.transport.outbox import Outbox, OutboxSender, Priority
 from agent.trust import identity
 from agent.trust.clock import Clock
@@ -23,6 +23,7 @@ from agent.wire.events import Receipt
 from agent.wire.keys import SoftwareSigner
 from issuer import certificates, store
 from issuer.events import EventStore, StoredEvent
+from tests.protocol.wire_proxy import proxy
 from tests.protocol.wire_stack import Stack, needs_broker, stack
 
 pytestmark = needs_broker
@@ -48,10 +49,12 @@ class Sending:
 
 
 @contextlib.asynccontextmanager
-async def sending(world: Stack, terminal: str, state: Path, *, patience: float = 0.3) -> AsyncIterator[Sending]:
+async def sending(
+    world: Stack, terminal: str, state: Path, *, patience: float = 0.3, url: str = ""
+) -> AsyncIterator[Sending]:
     folder = world.layout.terminal(terminal)
     loaded = identity.load(folder if folder.exists() else world.enroll(terminal))
-    link = mqtt_link(loaded, [world.url], online=b"online", offline=b"offline")
+    link = mqtt_link(loaded, [url or world.url], online=b"online", offline=b"offline")
     outbox = Outbox(state / "outbox.db", KEY)
     sender = OutboxSender(outbox, link, loaded, clock=Clock(), patience=patience)
     link.start()
@@ -106,17 +109,42 @@ async def test_where_nobody_listens_yet_no_receipt_is_waited_for(world: Stack, t
         world.start_issuer() if world.issuer is None else None
 
 
+def issuers_link(world: Stack) -> MqttLink:
+    """A link with the rights of the issuer, which does not run meanwhile."""
+    layout = world.layout
+    mqtt = layout.worker("issuer")
+    authority = layout.authority("transport").with_suffix(".pem")
+    tls = Tls(authority, mqtt.with_suffix(".pem"), mqtt.with_suffix(".key"))
+    return MqttLink(client_id="issuer", brokers=[world.url], tls=tls)
+
+
+async def test_what_had_no_receipt_goes_out_at_once_after_a_reconnection(world: Stack, tmp_path: Path) -> None:
+    world.stop_issuer()
+    listener = issuers_link(world)
+    heard: asyncio.Queue[Incoming] = asyncio.Queue()
+    listener.handle(topics.EVENT.filter, heard.put_nowait)
+    listener.start()
+    try:
+        await listener.wait_connected(5)
+        async with (
+            proxy(world.port) as network,
+            sending(world, "sender-10", tmp_path, patience=60.0, url=f"mqtts://127.0.0.1:{network.port}") as terminal,
+        ):
+            await terminal.outbox.put("audit", b"again", Priority.AUDIT)
+            async with asyncio.timeout(15):
+                first = await heard.get()
+                network.cut()
+                assert (await heard.get()).topic == first.topic
+    finally:
+        await listener.stop()
+        world.start_issuer()
+
+
 async def test_a_forged_or_foreign_receipt_removes_nothing(world: Stack, tmp_path: Path) -> None:
     world.stop_issuer()
-    layout = world.layout
-    issuer_key = SoftwareSigner(certificates.load_key(layout.key("signing")))
+    issuer_key = SoftwareSigner(certificates.load_key(world.layout.key("signing")))
     forger = SoftwareSigner(ec.generate_private_key(ec.SECP256R1()))
-    mqtt = layout.worker("issuer")
-    attacker = MqttLink(
-        client_id="issuer",
-        brokers=[world.url],
-        tls=Tls(layout.authority("transport").with_suffix(".pem"), mqtt.with_suffix(".pem"), mqtt.with_suffix(".key")),
-    )
+    attacker = issuers_link(world)
     attacker.start()
     try:
         async with sending(world, "sender-3", tmp_path) as terminal:

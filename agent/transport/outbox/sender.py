@@ -7,7 +7,8 @@ reads nor writes the disk.
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any
 
 from agent.failures import RenzhengError
 from agent.transport import backoff
@@ -64,8 +65,10 @@ class OutboxSender:
                 self._complained = ""
             except RenzhengError as error:
                 self._complain(error)
-                # A link that broke is waited for, above: then the events go at once.
-                if self._link.connected or not isinstance(error, TransportError):
+                if isinstance(error, TransportError):
+                    # A link that broke, or is about to, is waited for, above: then the events go at once.
+                    await _first(next(waits), self._link.wait_lost())
+                else:
                     await asyncio.sleep(next(waits))
 
     async def _send(self, entries: Sequence[Entry], waits: Iterator[float]) -> Iterator[float]:
@@ -80,15 +83,12 @@ class OutboxSender:
             await asyncio.sleep(next(self._unheard))
             return waits
         self._unheard = backoff.delays()
-        try:
-            async with asyncio.timeout(next(waits)):
-                await self._receipts.settled.wait()
-        except TimeoutError:
-            if self._link.connected:
-                _LOG.info("no receipt for %d events yet", len(entries))
-                return waits
-        else:
+        await _first(next(waits), self._receipts.settled.wait(), self._link.wait_lost())
+        if self._receipts.settled.is_set():
             self._rows = events.MAX_EVENTS
+        elif self._link.connected:
+            _LOG.info("no receipt for %d events yet", len(entries))
+            return waits
         return self._new_waits()
 
     def _sign(self, entries: Sequence[Entry]) -> bytes:
@@ -124,3 +124,13 @@ class OutboxSender:
     def _new_waits(self) -> Iterator[float]:
         # The jitter of `delays` only shortens: twice the patience gives at least the patience.
         return backoff.delays(first=2 * self._patience)
+
+
+async def _first(seconds: float, *happenings: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of `happenings` has happened, at most for `seconds`."""
+    tasks = [asyncio.ensure_future(happening) for happening in happenings]
+    try:
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
