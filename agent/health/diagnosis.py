@@ -20,7 +20,7 @@ from agent import __version__
 from agent.configuration.load import load
 from agent.failures import RenzhengError
 from agent.health import device, runtime, state
-from agent.health.audit import lines_of, parse
+from agent.health.audit import lines_of, parse, set_aside
 from agent.health.redact import redact
 
 #: A bundle is mailed: each piece has a size.
@@ -93,13 +93,17 @@ def _packages() -> str:
 
 
 def _audit(path: Path) -> dict[str, object]:
-    """Counts by event and code, and the newest records' codes and times."""
-    records = []
-    for _place, line in lines_of(load(path).terminal.state / "audit"):
-        record, _signature = parse(line)
-        records.append(record)
+    """Counts by event and code, and the newest records' codes and times; of what is no record, where it stands."""
+    folder = load(path).terminal.state / "audit"
+    records, unreadable = [], [file.name for file in set_aside(folder)]
+    for place, line in lines_of(folder):
+        try:
+            records.append(parse(line)[0])
+        except ValueError:
+            unreadable.append(place)
     counts = Counter(f"{record['event']} {record.get('code', '')}".strip() for record in records)
-    return {"records": len(records), "by code": dict(counts), "newest": records[-50:]}
+    told = {"records": len(records), "by code": dict(counts), "unreadable": unreadable[:50]}
+    return {**told, "newest": records[-50:]}
 
 
 def _output(*command: str) -> str:

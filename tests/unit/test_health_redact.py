@@ -1,6 +1,7 @@
 """Planted personal data does not come through the redaction, and is found where it lies."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -120,6 +121,23 @@ def test_a_bundle_of_broken_settings_says_what_is_wrong_and_on_what_it_ran(tmp_p
     pieces = {entry.name: archive.extractfile(entry).read().decode() for entry in archive}  # type: ignore[union-attr]  # files only
     assert "terminal.colour: no such setting" in pieces["renzheng-diagnosis/settings.json"]
     assert '"python"' in pieces["renzheng-diagnosis/system.json"]
+
+
+def test_a_bundle_of_a_damaged_audit_says_where(tmp_path: Path) -> None:
+    settings = tmp_path / "renzheng.toml"
+    settings.write_text(
+        f'[terminal]\nrelying_party = "Grand Hotel"\nstate = "{tmp_path}"\n[camera]\ntype = "v4l2"\n'
+        '[broker]\nurls = ["mqtts://127.0.0.1"]\n'
+    )
+    audit = Audit(tmp_path / "audit", SoftwareSigner(ec.generate_private_key(ec.SECP256R1())))
+    for _ in range(2):
+        audit.append("verification", code="reader.gone")
+    (file,) = (tmp_path / "audit").iterdir()
+    file.write_bytes(b"damaged\n" + file.read_bytes())
+    archive = tarfile.open(fileobj=io.BytesIO(bundle(settings, {})))  # noqa: SIM115  # in memory
+    told = json.load(archive.extractfile("renzheng-diagnosis/audit.json"))  # type: ignore[arg-type]  # it is there
+    assert told["by code"] == {"verification reader.gone": 2}
+    assert told["unreadable"] == [f"{file.name}:1"]
 
 
 def test_a_long_word_is_redacted_in_no_time() -> None:
