@@ -26,7 +26,8 @@ class EpochWatch:
         self._issuer = issuer
         self._clock = clock
         self._newest: Epoch | None = None
-        self._heard = 0.0
+        #: When a fresh one was heard last, by the monotonic clock.
+        self._heard: float | None = None
         self._arrival = asyncio.Event()
         self._complained = False
 
@@ -63,7 +64,7 @@ class EpochWatch:
     @property
     def fresh(self) -> Epoch | None:
         """The newest epoch, if it was heard lately."""
-        if self._newest is None or not self._arrival.is_set():
+        if self._newest is None or self._heard is None:
             return None
         alive = time.monotonic() - self._heard < _FRESH_INTERVALS * self._newest.interval
         return self._newest if alive else None
@@ -84,11 +85,10 @@ class EpochWatch:
         Raises:
             TransportError: `issuer.silent`; none was heard in time.
         """
-        if self.fresh is None:
-            self._arrival.clear()
         try:
             async with asyncio.timeout(timeout):
                 while (epoch := self.fresh) is None:
+                    self._arrival.clear()
                     await self._arrival.wait()
         except TimeoutError:
             raise TransportError("issuer.silent", "no epoch of the issuer was heard in time") from None

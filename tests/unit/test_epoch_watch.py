@@ -1,5 +1,6 @@
 """The newest epoch of the issuer: what a terminal that has just started makes of old ones."""
 
+import asyncio
 import secrets
 from pathlib import Path
 
@@ -77,3 +78,15 @@ def test_a_wrong_clock_that_nothing_keeps_does_not_matter(issuer: Issuer, ahead:
     for age in (INTERVAL, 0):
         watched.take(issuer.at(age))
     assert (watched.issuer_time, clock.trust) == (issuer.now, ClockTrust.CONTRADICTED)
+
+
+async def test_who_waits_for_a_newer_one_hides_the_fresh_one_from_nobody(issuer: Issuer) -> None:
+    watched, _ = watch(issuer)
+    watched.take(issuer.at(INTERVAL))
+    now = await watched.wait(1)
+    waiting = asyncio.create_task(watched.newer(now, 5))
+    await asyncio.sleep(0)
+    assert watched.fresh == now
+    assert await watched.wait(0) == now
+    watched.take(issuer.at(0))
+    assert (await waiting).sequence > now.sequence
