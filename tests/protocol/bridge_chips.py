@@ -6,9 +6,10 @@ from functools import cache
 
 from asn1crypto import x509
 
-from firmware_bridge.document import Document
+from firmware_bridge.document import CheckName, Document
 from firmware_bridge.emrtd.reading import read_chip
 from firmware_bridge.emrtd.trust import TrustStore
+from firmware_bridge.errors import Code
 from firmware_bridge.reader import ReadRequest
 from firmware_bridge.simulator import (
     IssuingState,
@@ -22,6 +23,8 @@ from firmware_bridge.simulator import (
 from firmware_bridge.simulator.vpcd import CardSide
 
 PERSON = Person(surname="MUSTERFRAU", given_names="LI NA", birth_date=date(1991, 2, 3))
+ALL_PASSED = {CheckName.PASSIVE, CheckName.CHIP, CheckName.ACTIVE, CheckName.EXPIRY}
+WITH_NONCE = ReadRequest(PERSON.key, nonce=b"8 bytes!")
 
 
 class Direct:
@@ -71,3 +74,11 @@ def read(
     return read_chip(
         Direct(chip), request or ReadRequest(PERSON.key), store or store_of(state()), atr=chip.atr if atr else b""
     )
+
+
+def passed(document: Document) -> set[CheckName]:
+    return {name for name, check in document.checks.items() if check.passed}
+
+
+def failure(document: Document) -> dict[CheckName, Code | None]:
+    return {name: check.code for name, check in document.checks.items() if check.code is not None}
