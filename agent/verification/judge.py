@@ -26,7 +26,7 @@ def document_fault(document: Document, policy: DocumentPolicy) -> str:
     """
     origin = document.check(CheckName.SAM if document.access is Access.SAM else CheckName.PASSIVE)
     proofs = [document.check(name) for name in _CLONE_PROOFS]
-    proven = document.access in (Access.SAM, Access.PACE_CAM) or any(proof.passed for proof in proofs)
+    proven = document.access is Access.SAM or any(proof.passed for proof in proofs)
     faults = (
         ("document.altered", origin.verdict is Verdict.FAILED),
         ("document.cloned", any(proof.verdict is Verdict.FAILED for proof in proofs)),

@@ -172,9 +172,9 @@ class Card:
         data = bytes(answer)
         return data[:-2], int.from_bytes(data[-2:], "big")
 
-    def close(self) -> None:
-        """Let the card go; it forgets its session."""
+    def close(self, *, reset: bool = True) -> None:
+        """Let the card go; it forgets its session, unless it is not `reset`."""
         # A reset that fails leaves pcscd blind to a card that is put back at once.
-        disposition = scard.SCARD_LEAVE_CARD if self._failed else scard.SCARD_RESET_CARD
+        disposition = scard.SCARD_RESET_CARD if reset and not self._failed else scard.SCARD_LEAVE_CARD
         with contextlib.suppress(Exception):
             scard.SCardDisconnect(self._handle, disposition)

@@ -51,7 +51,9 @@ def test_a_policy_can_require_a_proof_against_cloning() -> None:
     assert document_fault(passport({PASSIVE: PASSED}), strict) == "document.unproven"
     assert document_fault(passport({PASSIVE: PASSED, CHIP: UNTRUSTED}), strict) == "document.unproven"
     assert document_fault(passport({PASSIVE: PASSED, ACTIVE: PASSED}), strict) == ""
-    assert document_fault(passport({PASSIVE: PASSED}, Access.PACE_CAM), strict) == ""
+    # The check says whether PACE has proven the chip, not the way in.
+    assert document_fault(passport({PASSIVE: PASSED}, Access.PACE_CAM), strict) == "document.unproven"
+    assert document_fault(passport({PASSIVE: PASSED, CHIP: PASSED}, Access.PACE_CAM), strict) == ""
 
 
 def test_a_sam_vouches_only_by_its_own_check() -> None:

@@ -58,15 +58,22 @@ def _reader(settings: ReaderSettings, told: Mapping[str, PartState]) -> Finding:
 
 
 def _pcsc(settings: PcscSettings) -> Finding:
-    from firmware_bridge.pcsc import list_readers
+    """pcscd shares its readers: this one is asked itself, beside the agent that holds it."""
+    from firmware_bridge.errors import Code, ReaderError
+    from firmware_bridge.pcsc import CardThere, look
 
-    names = list_readers()
-    wanted = [name for name in names if settings.match in name]
-    if not wanted:
-        seen = ", ".join(names) or "none"
+    try:
+        seen = look(settings.match)
+    except ReaderError as error:
+        if error.code is not Code.READER_GONE:
+            raise
         remedy = "Check the cable, `pcsc_scan` and `systemctl status pcscd`; CCID readers need libccid."
-        return failed(f"seen: {seen}", f"one that matches {settings.match!r}", remedy, "reader.gone")
-    return passed(", ".join(wanted))
+        return failed(str(error), f"one that matches {settings.match!r}", remedy, error.code)
+    firmware = f", firmware {seen.firmware}" if seen.firmware else ""
+    measured = f"{seen.name}{firmware}; {seen.card}"
+    if seen.card is CardThere.SILENT:
+        return warned(measured, "a card answers", "Lay the card flat on the reader, or another card: it is the chip.")
+    return passed(measured)
 
 
 def _told(told: PartState) -> Finding:
@@ -89,13 +96,12 @@ def _serial(settings: SamvSettings | ScannerSettings) -> Finding:
         finally:
             module.close()
             module.wait(0)
-    from serial.tools.list_ports import comports
+    from firmware_bridge.serial import find_port
 
-    ports = [port.device for port in comports() if settings.port == f"usb:{port.vid or 0:04x}:{port.pid or 0:04x}"]
-    present = ports or [settings.port] * Path(settings.port).exists()
-    if not present:
+    port = find_port(settings.port)
+    if port is None or not Path(port).exists():
         return failed(f"{settings.port} is not there", "present", "Check cable and power.", "reader.gone")
-    return passed(f"{present[0]} is present; the agent does not run, so nothing was asked of it")
+    return passed(f"{port} is present; the agent does not run, so nothing was asked of it")
 
 
 def _camera(settings: Settings, told: Mapping[str, PartState]) -> Finding:

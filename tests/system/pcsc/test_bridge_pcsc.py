@@ -12,8 +12,9 @@ from smartcard import scard
 from firmware_bridge.document import Access, CheckName
 from firmware_bridge.emrtd.trust import TrustStore
 from firmware_bridge.errors import BridgeError, Code
-from firmware_bridge.pcsc import PcscReader, list_readers
-from firmware_bridge.pcsc.context import Card, failure
+from firmware_bridge.pcsc import CardThere, PcscReader, list_readers, look
+from firmware_bridge.pcsc.context import Card, Context, failure
+from firmware_bridge.pcsc.facts import version
 from firmware_bridge.reader import CanKey, EventKind, Progress, ReadRequest
 from firmware_bridge.simulator import (
     CardStack,
@@ -376,3 +377,34 @@ def test_a_closed_reader_leaves_nothing_open(stack: CardStack, store: TrustStore
         assert reader.wait(5) is None
         closing.join()
     assert descriptors() == before
+
+
+def test_a_reader_is_looked_at_beside_those_who_read_there(
+    stack: CardStack, reader: PcscReader, memory: Personalisation
+) -> None:
+    name = reader_names()[0]
+    # The virtual driver tells no version.
+    assert look("Virtual*00 00") == (name, "", CardThere.NOTHING)
+    with presented(stack, reader, PassportChip(memory)):
+        assert look(name).card is CardThere.TRAVEL_DOCUMENT
+        context = Context()
+        try:
+            card = Card(context, name, exclusive=True)
+            assert look(name).card is CardThere.IN_USE
+            card.close()
+            shared = Card(context, name, exclusive=False)
+            threading.Timer(0.3, shared.close, kwargs={"reset": False}).start()
+            assert look(name).card is CardThere.TRAVEL_DOCUMENT
+        finally:
+            context.close()
+        assert reader.read(ReadRequest(key=memory.key)).check(CheckName.PASSIVE).passed
+    with presented(stack, reader, FaultyCard(PassportChip(memory), At(Fault.SILENT, 1))):
+        assert look(name).card is CardThere.SILENT
+    with pytest.raises(BridgeError, match="Virtual PCD 00 00") as caught:
+        look("no such reader")
+    assert caught.value.code is Code.READER_GONE
+
+
+def test_a_version_is_told_as_it_is_printed_on_the_reader() -> None:
+    # bcdDevice 1.12, as libccid gives it: IFD_bcdDevice << 16, least significant byte first.
+    assert version((0x0112 << 16).to_bytes(4, "little")) == "1.12"
