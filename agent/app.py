@@ -214,7 +214,9 @@ def _restarts(settings: Settings, readers: list[Reader], camera: Camera, link: M
 
     def again(reader: Reader, of: ReaderSettings) -> Restart:
         async def restart() -> None:
-            reader.adopt(parts.reader(of, parts.trust_store(settings)))
+            # A country's lists take a while to load.
+            trust = await asyncio.to_thread(parts.trust_store, settings)
+            reader.adopt(parts.reader(of, trust))
 
         return restart
 
