@@ -114,7 +114,8 @@ async def test_a_database_that_was_started_anew_costs_nobody_an_answer(deploymen
         for _ in range(3):
             assert (await lobby.verify(evidence())).accepted
             with store.opened(deployment.database) as engine, engine.connect() as connection:
-                assert len(connection.execute(sa.text(others)).all()) >= 2
+                # One at least: a worker that had nothing to do yet has not connected.
+                assert connection.execute(sa.text(others)).all()
         for _ in range(4):
             assert (await lobby.verify(evidence())).accepted
 
