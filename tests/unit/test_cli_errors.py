@@ -35,7 +35,7 @@ def test_a_path_that_cannot_be_used_is_named(tmp_path: Path, arguments: list[str
 #: What the commands load is loaded before the rights go: the interpreter may lie where nobody can read it.
 AS_NOBODY = f"""
 import os
-import agent.cli.audit, agent.cli.config, agent.cli.provision
+import agent.cli.audit, agent.cli.config, agent.cli.main, agent.cli.provision
 import agent.provisioning.provision
 from agent.failures import catalogue
 catalogue()
