@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -27,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent.wire import topics
 from agent.wire.errors import WireError
+from agent.wire.urls import host_and_port
 from issuer import config_outgoing, policy, retention, store, verifier
 from issuer.config_bundles import BundleFiles
 from issuer.epoch_source import EpochSource
@@ -225,15 +225,9 @@ class Issuer:
 
 def _address(broker: str) -> tuple[str, int]:
     try:
-        url = urlsplit(broker)
-        host, port = url.hostname or "", url.port
-        # As the resolver will: what no DNS name can be is no OSError there, and would end paho's thread.
-        host.encode("idna")
+        return host_and_port(broker, scheme="mqtts", port=DEFAULT_PORT)
     except ValueError:
-        host, port = "", None
-    if not host or url.scheme != "mqtts":
-        raise IssuerError(f"{broker!r} is not a broker URL: mqtts://host:port")
-    return host, port or DEFAULT_PORT
+        raise IssuerError(f"{broker!r} is not a broker URL: mqtts://host:port") from None
 
 
 def _no_delay(_client: paho.Client, _data: Any, sock: object) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from agent.transport.errors import TransportError
 from agent.wire.status import CONTENT_TYPE
+from agent.wire.urls import host_and_port
 
 DEFAULT_PORT = 8883
 
@@ -112,15 +112,9 @@ def address(url: str) -> tuple[str, int]:
         TransportError: `broker.credentials`; it is another kind of URL.
     """
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-        # As the resolver will: what no DNS name can be (an empty or too long label) is no OSError there.
-        (host or "").encode("idna")
+        return host_and_port(url, scheme="mqtts", port=DEFAULT_PORT)
     except ValueError:
-        host, port = None, None
-    if host is None or parts.scheme != "mqtts":
-        raise TransportError("broker.credentials", f"{url!r} is not a broker URL: mqtts://host[:port]")
-    return host, port or DEFAULT_PORT
+        raise TransportError("broker.credentials", f"{url!r} is not a broker URL: mqtts://host[:port]") from None
 
 
 def _give_up(future: asyncio.Future[Any], error: TransportError) -> None:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -30,6 +29,7 @@ from agent.wire import cose, enrolment
 from agent.wire.chain import UNREADABLE
 from agent.wire.errors import WireError
 from agent.wire.keys import Signer, certified_key, thumbprint
+from agent.wire.urls import host_and_port
 
 _TIMEOUT = 20.0
 _FILES = {DEVICE_CHAIN, TLS_CHAIN}
@@ -180,15 +180,9 @@ def _ask(url: str, path: str, body: dict[str, str], pin: bytes) -> dict[str, str
 
 def _address(url: str) -> tuple[str, int]:
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-        # As the resolver will: what no DNS name can be is no OSError there.
-        host.encode("idna")
+        return host_and_port(url, scheme="https", port=443)
     except ValueError:
-        host, port = "", None
-    if not host or parts.scheme != "https":
-        raise TrustError("provision.unreachable", f"{url!r} is not an https URL")
-    return host, port or 443
+        raise TrustError("provision.unreachable", f"{url!r} is not an https URL") from None
 
 
 def _check_pin(sock: Any, pin: bytes) -> None:
